@@ -164,8 +164,8 @@ func ToProto(err error) *streamhousev1.ProduceError {
 		return nil
 	}
 	return &streamhousev1.ProduceError{
-		Code: int32(e.Code), Reason: string(e.Reason), Message: e.Message, //nolint:gosec // codes are 0 to 16
-		Metadata: e.Metadata, RetryDelayMs: uint64(max(0, e.RetryDelay.Milliseconds())), //nolint:gosec // not negative
+		Code: int32(e.Code), Reason: string(e.Reason), Message: e.Message,
+		Metadata: e.Metadata, RetryDelayMs: uint64(max(0, e.RetryDelay.Milliseconds())),
 	}
 }
 
@@ -175,7 +175,7 @@ func FromProto(p *streamhousev1.ProduceError) *Error {
 		return nil
 	}
 	return &Error{
-		Code: codes.Code(uint32(p.GetCode())), Reason: Reason(p.GetReason()), Message: p.GetMessage(), //nolint:gosec // a code
-		Metadata: p.GetMetadata(), RetryDelay: time.Duration(p.GetRetryDelayMs()) * time.Millisecond, //nolint:gosec // small
+		Code: codes.Code(uint32(p.GetCode())), Reason: Reason(p.GetReason()), Message: p.GetMessage(),
+		Metadata: p.GetMetadata(), RetryDelay: time.Duration(p.GetRetryDelayMs()) * time.Millisecond,
 	}
 }
