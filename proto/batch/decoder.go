@@ -14,12 +14,12 @@ import (
 // Its zero value is ready, and Reset reuses its memory. It is not safe for
 // concurrent use.
 type Decoder struct {
-	payload []byte // reused for what was compressed
-	rest    []byte
-	headers []RecordHeader // reused for every record
+	cursor  cursor
 	base    int64
 	records uint32
 	left    uint32
+	payload []byte         // reused for what was compressed
+	headers []RecordHeader // reused for every record
 	err     error
 }
 
@@ -27,28 +27,31 @@ type Decoder struct {
 // Next start at its first record. It allocates at most MaxSize however the
 // batch was compressed. b must not change while records are in use.
 func (d *Decoder) Reset(b []byte) (Header, error) {
-	d.rest, d.records, d.left = nil, 0, 0
-	h, err := d.open(b)
-	d.err = err
-	return h, err
-}
-
-func (d *Decoder) open(b []byte) (Header, error) {
+	d.cursor, d.left, d.err = cursor{}, 0, nil
 	h, err := Check(b)
+	if err == nil {
+		err = d.open(&h, b[HeaderSize:])
+	}
 	if err != nil {
+		d.err = err
 		return Header{}, err
 	}
-	d.rest = b[HeaderSize:]
+	return h, nil
+}
+
+func (d *Decoder) open(h *Header, stored []byte) error {
+	payload := stored
 	if h.Codec != None {
 		d.payload = slices.Grow(d.payload[:0], int(h.PayloadSize))[:h.PayloadSize]
-		if err := decompress(h.Codec, d.payload, d.rest); err != nil {
-			return Header{}, fmt.Errorf("%w: decompress %s payload: %w", ErrCorrupt, h.Codec, err)
+		if err := decompress(h.Codec, d.payload, stored); err != nil {
+			return fmt.Errorf("%w: decompress %s payload: %w", ErrCorrupt, h.Codec, err)
 		}
-		d.rest = d.payload
+		payload = d.payload
 	}
+	d.cursor.b = payload
 	d.base = h.BaseTimestamp
 	d.records, d.left = h.Records, h.Records
-	return h, nil
+	return nil
 }
 
 // Next reads the next record into r and tells whether there was one; after
@@ -60,17 +63,17 @@ func (d *Decoder) Next(r *Record) bool {
 		return false
 	}
 	d.left--
-	c := cursor{rest: d.rest}
+	c := &d.cursor
 	r.Timestamp = d.base + unzigzag(c.uvarint())
 	r.Key = c.nullable()
 	r.Value = c.nullable()
 	r.Headers = nil
 	if n := c.uvarint(); n > 0 {
-		r.Headers = d.readHeaders(&c, n)
+		r.Headers = d.readHeaders(n)
 	}
-	d.rest = c.rest
-	if c.bad || (d.left == 0 && len(c.rest) > 0) {
-		return d.fail(c.bad)
+	if c.bad || (d.left == 0 && c.left() > 0) {
+		d.fail()
+		return false
 	}
 	return true
 }
@@ -79,22 +82,21 @@ func (d *Decoder) Next(r *Record) bool {
 // read to its end.
 func (d *Decoder) Err() error { return d.err }
 
-func (d *Decoder) fail(cut bool) bool {
-	at := d.records - d.left
+func (d *Decoder) fail() {
 	switch {
-	case d.err != nil: // said already, by readHeaders
-	case cut:
-		d.err = fmt.Errorf("%w: record %d of %d is cut off", ErrCorrupt, at, d.records)
+	case d.err != nil: // readHeaders said it already
+	case d.cursor.bad:
+		d.err = fmt.Errorf("%w: record %d of %d is cut off", ErrCorrupt, d.records-d.left, d.records)
 	default:
-		d.err = fmt.Errorf("%w: %d bytes follow the last of %d records", ErrCorrupt, len(d.rest), d.records)
+		d.err = fmt.Errorf("%w: %d bytes follow the last of %d records", ErrCorrupt, d.cursor.left(), d.records)
 	}
-	d.rest, d.left = nil, 0
-	return false
+	d.left = 0
 }
 
 // readHeaders checks n before it allocates by it: a header takes 2 bytes.
-func (d *Decoder) readHeaders(c *cursor, n uint64) []RecordHeader {
-	if n > uint64(len(c.rest))/2 {
+func (d *Decoder) readHeaders(n uint64) []RecordHeader {
+	c := &d.cursor
+	if n > uint64(c.left())/2 {
 		c.fail()
 		return nil
 	}

@@ -17,37 +17,42 @@ func putUvarint(p []byte, v uint64) int {
 // cursor reads a payload. What fails sets bad and leaves nothing to read, so
 // that a run of reads needs one check at its end.
 type cursor struct {
-	rest []byte
-	bad  bool
+	b   []byte
+	pos int
+	bad bool
 }
 
+func (c *cursor) left() int { return len(c.b) - c.pos }
+
 func (c *cursor) uvarint() uint64 {
-	if len(c.rest) > 0 && c.rest[0] < 0x80 {
-		v := c.rest[0]
-		c.rest = c.rest[1:]
-		return uint64(v)
+	if c.pos < len(c.b) {
+		if v := c.b[c.pos]; v < 0x80 {
+			c.pos++
+			return uint64(v)
+		}
 	}
 	return c.longUvarint()
 }
 
 func (c *cursor) longUvarint() uint64 {
-	v, n := binary.Uvarint(c.rest)
+	v, n := binary.Uvarint(c.b[c.pos:])
 	if n <= 0 {
 		c.fail()
 		return 0
 	}
-	c.rest = c.rest[n:]
+	c.pos += n
 	return v
 }
 
 // take returns the next n bytes, not nil even where n is 0.
 func (c *cursor) take(n uint64) []byte {
-	if n > uint64(len(c.rest)) {
+	if n > uint64(c.left()) {
 		c.fail()
 		return nil
 	}
-	b := c.rest[:n:n]
-	c.rest = c.rest[n:]
+	end := c.pos + int(n)
+	b := c.b[c.pos:end:end]
+	c.pos = end
 	return b
 }
 
@@ -61,4 +66,4 @@ func (c *cursor) nullable() []byte {
 	return c.take(n - 1)
 }
 
-func (c *cursor) fail() { c.rest, c.bad = nil, true }
+func (c *cursor) fail() { c.pos, c.bad = len(c.b), true }
