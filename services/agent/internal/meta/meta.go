@@ -64,9 +64,12 @@ func CheckFormat(row Row) error {
 	return nil
 }
 
-// Store holds rows. All methods are safe for concurrent use. A backend sets
-// Version and Format as described and passes rows through CheckFormat when it
-// reads them.
+// Store holds rows. All methods are safe for concurrent use.
+//
+// A backend stores a copy: the row stays the caller's, and what is yielded is
+// the reader's. It stamps each row that it writes with Format, unless the row
+// names a newer one, and passes rows through CheckFormat when it reads them.
+// When a write returns an error, the caller's row is as it was.
 type Store interface {
 	// Create writes a new row with version 1, durably, and sets the version
 	// in row. ErrExists when its key is taken.
@@ -89,7 +92,8 @@ type Store interface {
 	// Query yields the rows of a kind that have the hash and a range from
 	// from on, sorted by range, consistently. Each is a new row of the kind's
 	// type. After an error nothing more is yielded. A row that is written
-	// while the query runs may be missing, never one written before it.
+	// while the query runs may be missing, never one written before it. The
+	// caller may write to the store inside the loop.
 	Query(ctx context.Context, kind Kind, hash string, from uint64) iter.Seq2[Row, error]
 
 	// Scan yields all rows of a kind, in no order, as Query does.

@@ -156,12 +156,15 @@ func (*Entry) Kind() Kind { return Journal }
 // Key implements Row.
 func (e *Entry) Key() Key { return Key{Hash: e.Session, Range: e.Seq} }
 
-// Topic names a log. Everything else refers to its id.
+// Topic names a log. Everything else refers to its id. The row outlives the
+// topic, marked as deleted, so that its version tells a topic from a later one
+// of the same name.
 type Topic struct {
 	Header
 	Name       string `json:"name" dynamodbav:"name"`
 	ID         uint32 `json:"id" dynamodbav:"id"`
 	Partitions uint32 `json:"partitions" dynamodbav:"partitions"`
+	Deleted    bool   `json:"deleted,omitempty" dynamodbav:"deleted,omitempty"`
 }
 
 // Kind implements Row.

@@ -30,12 +30,17 @@ type Body struct {
 	Parts [][]byte
 	// Size is the sum of the parts' lengths.
 	Size int64
-	// CRC32C is the Castagnoli checksum of all the bytes. A store that can
-	// have it verified on arrival does so.
+	// CRC32C is the Castagnoli checksum of all the bytes. Every store verifies
+	// it and Size where the bytes arrive, and refuses a body that differs:
+	// then no object appears.
 	CRC32C uint32
 }
 
 // Store holds objects. All methods are safe for concurrent use.
+//
+// A key is a path of names joined by single slashes, as fs.ValidPath has it,
+// other than "."; no name begins with a dot, and all are short printable
+// ASCII without backslashes. A key may continue another one after a slash.
 type Store interface {
 	// Put writes a new object. When it returns nil, the object is durable:
 	// it survives a crash of the process and of the machine, and every Get
@@ -44,14 +49,18 @@ type Store interface {
 	Put(ctx context.Context, key string, body Body) error
 
 	// Get reads length bytes from offset into a new slice that the caller
-	// owns. A length of -1 reads to the end.
+	// owns. A length of -1 reads to the end. To read nothing at the very end
+	// of an object that is not empty may be an empty slice or ErrRange.
 	Get(ctx context.Context, key string, offset, length int64) ([]byte, error)
 
 	// List yields every object whose key begins with prefix, in any order.
-	// After an error nothing more is yielded.
+	// After an error nothing more is yielded. The caller may use the store,
+	// and delete what it was given, while it lists. An object that is written
+	// or deleted while the list runs may be in it or not.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 
-	// Delete removes an object. To remove what is not there is a success.
+	// Delete removes an object. To remove what is not there is a success. A
+	// crash of the machine may bring back what was deleted just before.
 	Delete(ctx context.Context, key string) error
 
 	// Close frees what the store holds. No other call may be under way.
