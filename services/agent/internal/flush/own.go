@@ -1,0 +1,141 @@
+package flush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/streamhouse/streamhouse/proto/reason"
+	"github.com/streamhouse/streamhouse/services/agent/internal/producers"
+)
+
+// Own begins a tenure: its partition takes batches from now on.
+func (p *Pipeline) Own(t *Tenure) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed != nil {
+		return p.failed
+	}
+	if p.draining {
+		return reason.New(reason.Draining, "this agent is shutting down")
+	}
+	if p.tenures[t.ID] != nil {
+		return fmt.Errorf("partition %v is owned already", t.ID)
+	}
+	p.tenures[t.ID] = t
+	p.producers += t.producers.Len()
+	return nil
+}
+
+// FirstSeq is the seq of this session's journal at which the next commit can
+// stand: what a tenure that begins now writes down.
+func (p *Pipeline) FirstSeq() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.committed
+}
+
+// Tenure returns the tenure of a partition that this session owns, or nil.
+func (p *Pipeline) Tenure(id ID) *Tenure {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tenures[id]
+}
+
+// Tenures lists all that this session owns.
+func (p *Pipeline) Tenures() []*Tenure {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]*Tenure, 0, len(p.tenures))
+	for _, t := range p.tenures {
+		all = append(all, t)
+	}
+	return all
+}
+
+// Stop makes a tenure refuse new batches with err. What was taken goes on.
+func (p *Pipeline) Stop(t *Tenure, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closeLocked(t, err)
+}
+
+func (p *Pipeline) closeLocked(t *Tenure, err error) {
+	if t.closed == nil {
+		t.closed = err
+	}
+	if p.failed != nil && t.idle != nil {
+		close(t.idle)
+		t.idle = nil
+	}
+}
+
+// Released is a tenure at its end, as a release writes it down (R6).
+type Released struct {
+	*Tenure
+	// End is the offset at which the tenure ended.
+	End uint64
+	// State is the producers' state there.
+	State []byte
+}
+
+// Release stops a tenure, waits until its flushes are resolved, and takes the
+// partition away from the pipeline. From then on nothing is committed under
+// the tenure, whatever becomes of the release (R6).
+func (p *Pipeline) Release(ctx context.Context, t *Tenure, err error) (Released, error) {
+	p.Stop(t, err)
+	if err := p.settle(ctx, t); err != nil {
+		return Released{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed != nil {
+		return Released{}, p.failed
+	}
+	delete(p.tenures, t.ID)
+	p.producers -= t.producers.Len()
+	return Released{Tenure: t, End: t.end, State: t.producers.Append(nil, t.end)}, nil
+}
+
+// settle waits until nothing of a stopped tenure is in flight.
+func (p *Pipeline) settle(ctx context.Context, t *Tenure) error {
+	p.mu.Lock()
+	idle := t.idle
+	if t.inFlight > 0 && p.failed == nil && idle == nil {
+		idle = make(chan struct{})
+		t.idle = idle
+	}
+	p.mu.Unlock()
+	p.signal()
+	if idle == nil {
+		return nil
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for flushes: %w", errors.Join(errStopped, context.Cause(ctx)))
+	}
+}
+
+// ExpireProducers forgets producers that sent nothing for producers.MinAge.
+func (p *Pipeline) ExpireProducers(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.tenures {
+		p.producers -= t.producers.Expire(now.Add(-producers.MinAge))
+	}
+}
+
+// Disown ends a tenure at once, with err for whoever produces to it. What was
+// taken is still committed and answered.
+func (p *Pipeline) Disown(t *Tenure, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closeLocked(t, err)
+	if p.tenures[t.ID] == t {
+		delete(p.tenures, t.ID)
+		p.producers -= t.producers.Len()
+	}
+}

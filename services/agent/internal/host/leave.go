@@ -1,0 +1,150 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
+	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
+)
+
+// retryRelease is how long to wait before a release is sent again.
+const retryRelease = 50 * time.Millisecond
+
+// Leave ends the session in good order (R6): it refuses new batches, makes
+// durable what it took, answers for it, and only then gives the partitions
+// back and seals its own journal. Run must still be running.
+func (h *Host) Leave(ctx context.Context) error {
+	if err := h.Pipeline.Drain(ctx, errDraining()); err != nil {
+		return err
+	}
+	released, err := h.releaseFromPipeline(ctx)
+	if err != nil {
+		return err
+	}
+	if len(released) > 0 {
+		if err := h.releaseRows(ctx, released); err != nil {
+			return err
+		}
+	}
+	if err := h.Session.End(ctx); err != nil {
+		return err
+	}
+	h.deps.Logger.Info("session ended", slog.String("session", h.Session.ID), slog.Int("released", len(released)))
+	return nil
+}
+
+// releaseFromPipeline takes every partition away from the pipeline: from here
+// on nothing can be committed under these epochs, whatever becomes of the rows.
+func (h *Host) releaseFromPipeline(ctx context.Context) ([]flush.Released, error) {
+	tenures := h.Pipeline.Tenures()
+	slices.SortFunc(tenures, func(a, b *flush.Tenure) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	released := make([]flush.Released, 0, len(tenures))
+	for _, t := range tenures {
+		r, err := h.Pipeline.Release(ctx, t, errDraining())
+		if err != nil {
+			return nil, fmt.Errorf("release partition %d of topic %d: %w", t.Partition, t.Topic, err)
+		}
+		t.Index.Close(errDraining())
+		released = append(released, r)
+	}
+	return released, nil
+}
+
+func (h *Host) releaseRows(ctx context.Context, released []flush.Released) error {
+	state, err := h.putStates(ctx, released)
+	if err != nil {
+		return err
+	}
+	var group errgroup.Group
+	group.SetLimit(parallelSwaps)
+	for i := range released {
+		group.Go(func() error { return h.releaseRow(ctx, &released[i], state) })
+	}
+	return group.Wait()
+}
+
+// putStates writes the producers' states of all released partitions as one
+// object: a segment without batches.
+func (h *Host) putStates(ctx context.Context, released []flush.Released) (string, error) {
+	object, err := segment.AppendHeader(nil, segment.Header{Session: h.Session.ID})
+	if err != nil {
+		return "", fmt.Errorf("write producer states: %w", err)
+	}
+	foot := &segment.Footer{Seq: h.Pipeline.FirstSeq()}
+	for _, r := range released {
+		foot.Sections = append(foot.Sections, segment.Section{Topic: r.Topic, Partition: r.Partition, State: r.State})
+	}
+	object = segment.AppendFooter(object, foot)
+	body := objstore.Body{Parts: [][]byte{object}, Size: int64(len(object)), CRC32C: segment.Update(0, object)}
+	for {
+		key := flush.Key(h.Session.ID, foot.Seq)
+		err := h.deps.Objects.Put(ctx, key, body)
+		if err == nil {
+			return key, nil
+		}
+		if pause(ctx) != nil {
+			return "", fmt.Errorf("write producer states: %w", err)
+		}
+	}
+}
+
+// releaseRow sends the release until it stands, or the row is no longer ours.
+func (h *Host) releaseRow(ctx context.Context, r *flush.Released, state string) error {
+	h.mu.Lock()
+	row := *h.rows[r.ID]
+	h.mu.Unlock()
+	for {
+		err := h.deps.Rows.Swap(ctx, h.released(row, r, state))
+		if err == nil {
+			return nil
+		}
+		if pause(ctx) != nil {
+			return fmt.Errorf("release partition %d of topic %d: %w", r.Partition, r.Topic, err)
+		}
+		now := &meta.Partition{Topic: r.Topic, Partition: r.Partition}
+		if err := h.deps.Rows.Get(ctx, now); lost(err) {
+			return nil
+		} else if err != nil {
+			continue
+		}
+		if now.Owner != h.Session.ID || now.Epoch != r.Epoch {
+			return nil // it stands, or somebody took over
+		}
+		row = *now
+	}
+}
+
+// released is a row after its release.
+func (h *Host) released(row meta.Partition, r *flush.Released, state string) *meta.Partition {
+	if r.End > row.Start {
+		row.Tenures = append(slices.Clone(row.Tenures), meta.Tenure{
+			Session: h.Session.ID, Epoch: r.Epoch, Start: row.Start, End: r.End,
+			FirstSeq: row.FirstSeq, EndSeq: h.Pipeline.FirstSeq(),
+		})
+	}
+	row.Owner, row.Start, row.FirstSeq = "", r.End, 0
+	row.State, row.StateEnd = state, r.End
+	return &row
+}
+
+func pause(ctx context.Context) error {
+	t := time.NewTimer(retryRelease)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

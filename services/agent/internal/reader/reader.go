@@ -1,0 +1,131 @@
+// Package reader reads committed batches: from the newest segments while they
+// are in memory, from a cache of what was read before, or from the store.
+package reader
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/index"
+	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
+)
+
+// getTimeout bounds one read from the store. It does not run under the context
+// of the request that began it, since others may wait for the same bytes.
+const getTimeout = 30 * time.Second
+
+// Reader reads ranges of segments. It is safe for concurrent use.
+type Reader struct {
+	objects objstore.Store
+	recent  *recent
+	ranges  *ranges
+	gets    singleflight.Group
+}
+
+// New reads from objects and keeps up to cacheBytes in memory, half of it for
+// the newest segments, half for what was read from the store.
+func New(objects objstore.Store, cacheBytes int64) *Reader {
+	return &Reader{objects: objects, recent: newRecent(cacheBytes / 2), ranges: newRanges(cacheBytes / 2)}
+}
+
+// Add remembers a segment that was just committed; see flush.Recent.
+func (r *Reader) Add(key string, parts [][]byte, memory int64, release func()) {
+	r.recent.add(key, parts, memory, release)
+}
+
+// Read returns the batches of a range, one after the other. The caller must
+// not change them.
+func (r *Reader) Read(ctx context.Context, g index.Range) ([]byte, error) {
+	if b := r.recent.read(g.Segment.Key, int64(g.At), int64(g.Size)); b != nil {
+		return b, nil
+	}
+	id := rangeID{key: g.Segment.Key, at: g.At, size: g.Size}
+	if b := r.ranges.get(id); b != nil {
+		return b, nil
+	}
+	return r.fetch(ctx, id)
+}
+
+// fetch reads from the store, once for all who ask at the same time.
+func (r *Reader) fetch(ctx context.Context, id rangeID) ([]byte, error) {
+	result := r.gets.DoChan(id.String(), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), getTimeout)
+		defer cancel()
+		b, err := r.objects.Get(ctx, id.key, int64(id.at), int64(id.size))
+		if err != nil {
+			return nil, fmt.Errorf("read segment %s: %w", id.key, err)
+		}
+		r.ranges.put(id, b)
+		return b, nil
+	})
+	select {
+	case res := <-result:
+		if res.Err != nil {
+			return nil, res.Err
+		}
+		return res.Val.([]byte), nil //nolint:forcetypeassert // we returned it
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// rangeID names bytes of an object; objects never change.
+type rangeID struct {
+	key      string
+	at, size uint32
+}
+
+func (id rangeID) String() string { return fmt.Sprintf("%s@%d+%d", id.key, id.at, id.size) }
+
+// ranges is a cache of what was read last, bounded by bytes.
+type ranges struct {
+	limit int64
+
+	mu    sync.Mutex
+	byID  map[rangeID]*list.Element
+	order *list.List // of cached, the most recently used first
+	bytes int64
+}
+
+type cached struct {
+	id rangeID
+	b  []byte
+}
+
+func newRanges(limit int64) *ranges {
+	return &ranges{limit: limit, byID: map[rangeID]*list.Element{}, order: list.New()}
+}
+
+func (c *ranges) get(id rangeID) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.byID[id]
+	if e == nil {
+		return nil
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(cached).b //nolint:forcetypeassert // only put fills the list
+}
+
+func (c *ranges) put(id rangeID, b []byte) {
+	if int64(len(b)) > c.limit {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byID[id] != nil {
+		return
+	}
+	c.byID[id] = c.order.PushFront(cached{id: id, b: b})
+	c.bytes += int64(len(b))
+	for c.bytes > c.limit {
+		last := c.order.Remove(c.order.Back()).(cached) //nolint:forcetypeassert // only put fills the list
+		delete(c.byID, last.id)
+		c.bytes -= int64(len(last.b))
+	}
+}

@@ -1,0 +1,165 @@
+// Package recovery rebuilds what an owner must know about a partition from
+// what its earlier owners wrote: where the log ends, where its records lie,
+// and which batches its producers may send again. It reads sealed journals
+// only; nothing in them can change any more.
+package recovery
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/index"
+	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
+	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
+)
+
+// Partition is what recovery finds for one partition row.
+type Partition struct {
+	Row *meta.Partition
+	// End is the log's end offset.
+	End uint64
+	// Ranges hold all records from the checkpoint's end on.
+	Ranges []index.Range
+	// State knows the producers' batches up to End.
+	State *flush.State
+	// EndSeq is behind the last row of the owner's journal.
+	EndSeq uint64
+}
+
+// Run recovers partitions whose rows were read after the sessions that they
+// name were sealed. Each journal and each footer is read once, however many
+// partitions need it.
+func Run(ctx context.Context, rows meta.Store, objects objstore.Store, partitions []*meta.Partition) ([]*Partition, error) {
+	found := make([]*Partition, len(partitions))
+	wanted := tenures{}
+	for i, row := range partitions {
+		found[i] = &Partition{Row: row}
+		wanted.add(found[i])
+	}
+	for session, w := range wanted {
+		if err := w.read(ctx, rows, session); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range found {
+		if err := p.finish(); err != nil {
+			return nil, err
+		}
+	}
+	if err := restoreStates(ctx, objects, found, time.Now()); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// tenures are what is looked for in the journals, by session.
+type tenures map[string]*sessionTenures
+
+type sessionTenures struct {
+	from       uint64 // the lowest seq that matters
+	partitions map[tenureID]*Partition
+}
+
+// tenureID says which commits count: those of the tenure's own epoch (R5).
+type tenureID struct {
+	flush.ID
+	epoch uint64
+}
+
+func (t tenures) add(p *Partition) {
+	r := p.Row
+	for _, old := range r.Tenures {
+		t.want(old.Session, old.Epoch, old.FirstSeq, p)
+	}
+	if r.Owner != "" {
+		t.want(r.Owner, r.Epoch, r.FirstSeq, p)
+	}
+}
+
+func (t tenures) want(session string, epoch, from uint64, p *Partition) {
+	w := t[session]
+	if w == nil {
+		w = &sessionTenures{from: from, partitions: map[tenureID]*Partition{}}
+		t[session] = w
+	}
+	w.from = min(w.from, from)
+	w.partitions[tenureID{flush.ID{Topic: p.Row.Topic, Partition: p.Row.Partition}, epoch}] = p
+}
+
+// read passes a journal's commits to the partitions that they belong to.
+func (w *sessionTenures) read(ctx context.Context, rows meta.Store, session string) error {
+	end := w.from
+	for row, err := range journal.Read(ctx, rows, session, w.from) {
+		if err != nil {
+			return err
+		}
+		if row.Seal {
+			break
+		}
+		if err := w.take(row); err != nil {
+			return fmt.Errorf("journal %s at %d: %w", session, row.Seq, err)
+		}
+		end = row.Seq + 1
+	}
+	for _, p := range w.partitions {
+		if p.Row.Owner == session {
+			p.EndSeq = end
+		}
+	}
+	return nil
+}
+
+func (w *sessionTenures) take(row *meta.Entry) error {
+	commits, err := journal.ParseCommits(row.Commits)
+	if err != nil {
+		return err
+	}
+	object := &index.Segment{Key: row.Segment, Size: row.Size}
+	at := uint64(segment.HeaderSize)
+	for _, c := range commits {
+		p := w.partitions[tenureID{flush.ID{Topic: c.Topic, Partition: c.Partition}, c.Epoch}]
+		if p != nil {
+			p.Ranges = append(p.Ranges, index.Range{
+				Base: c.Base, Records: c.Records, At: uint32(at), Size: c.Size, Segment: object, State: c.State,
+			})
+		}
+		at += uint64(c.Size)
+	}
+	if at > math.MaxUint32 || at > uint64(max(0, row.Size)) {
+		return fmt.Errorf("its sections are longer than its segment: %w", journal.ErrCorrupt)
+	}
+	return nil
+}
+
+// finish sorts what was found, sees to it that nothing is missing, and finds
+// the end: the furthest of the tenure's start, the checkpoint, and the
+// journal (R4).
+func (p *Partition) finish() error {
+	slices.SortFunc(p.Ranges, func(a, b index.Range) int {
+		if a.Base < b.Base {
+			return -1
+		}
+		return 1
+	})
+	next := p.Row.Checkpoint.End
+	p.Ranges = slices.DeleteFunc(p.Ranges, func(r index.Range) bool { return r.End() <= next })
+	for _, r := range p.Ranges {
+		if r.Base != next {
+			return fmt.Errorf("partition %d of topic %d: records %d to %d are committed, but the journal says nothing of %d: %w",
+				p.Row.Partition, p.Row.Topic, r.Base, r.End(), next, journal.ErrCorrupt)
+		}
+		next = r.End()
+	}
+	p.End = max(p.Row.Start, next)
+	if p.End != next {
+		return fmt.Errorf("partition %d of topic %d: its row says that it reaches offset %d, but the journal ends at %d: %w",
+			p.Row.Partition, p.Row.Topic, p.End, next, journal.ErrCorrupt)
+	}
+	return nil
+}

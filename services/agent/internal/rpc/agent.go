@@ -1,0 +1,43 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
+)
+
+type agentServer struct {
+	streamhousev1.UnimplementedAgentServiceServer
+	*listening
+}
+
+var started = time.Now()
+
+// GetStats tells what the agent did since its process started.
+func (s *agentServer) GetStats(context.Context, *streamhousev1.GetStatsRequest) (*streamhousev1.GetStatsResponse, error) {
+	h, err := s.current()
+	if err != nil {
+		return nil, err
+	}
+	process := stats.ReadProcess()
+	used, limit := h.Pipeline.Buffered()
+	return &streamhousev1.GetStatsResponse{
+		Session: h.Session.ID, Version: s.opts.Release, UptimeMs: uint64(time.Since(started).Milliseconds()),
+		RecordsAppended: s.stats.Records.Load(), BatchesAppended: s.stats.Batches.Load(), BytesAppended: s.stats.Bytes.Load(),
+		SegmentsCommitted: s.stats.Segments.Load(), BytesCommitted: s.stats.SegmentBytes.Load(),
+		StoreRequests: s.stats.Requests(),
+		BufferedBytes: uint64(used), BufferLimitBytes: uint64(limit),
+		CpuSeconds: process.CPU.Seconds(), HeapAllocations: process.Allocations,
+		ResidentBytes: process.Resident, PeakResidentBytes: process.PeakResident,
+		PutLatency: summary(&s.stats.PutLatency), CommitLatency: summary(&s.stats.RowCreateLatency),
+	}, nil
+}
+
+func summary(l *stats.Latency) *streamhousev1.LatencySummary {
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	return &streamhousev1.LatencySummary{
+		Count: l.Count(), P50Ms: ms(l.Quantile(0.5)), P99Ms: ms(l.Quantile(0.99)), MaxMs: ms(l.Max()),
+	}
+}

@@ -1,0 +1,166 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/streamhouse/streamhouse/proto/reason"
+	"github.com/streamhouse/streamhouse/proto/wire"
+	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+)
+
+// answers gathers a stream's answers and puts those of one partition in the
+// order of its batches: a refusal, which is known at once, waits for the
+// batches before it.
+type answers struct {
+	wake chan struct{} // something to send, or finished
+	room chan struct{} // fewer are unanswered
+
+	mu         sync.Mutex
+	partitions map[flush.ID]*partitionAnswers
+	ready      []wire.Answer
+	unanswered int // expected and not sent
+	finished   bool
+}
+
+// partitionAnswers are those of one partition, in the order of its batches.
+type partitionAnswers struct {
+	all  *answers
+	id   flush.ID
+	wait []expected
+}
+
+type expected struct {
+	answer wire.Answer
+	known  bool
+}
+
+func newAnswers() *answers {
+	return &answers{
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		partitions: map[flush.ID]*partitionAnswers{},
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// maxIdle is how many partitions a stream is remembered to have sent to while
+// nothing of theirs waits.
+const maxIdle = 1 << 10
+
+// expect notes that a batch came, before anybody can answer for it, and
+// returns who answers.
+func (a *answers) expect(id flush.ID, request uint64) *partitionAnswers {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.partitions[id]
+	if p == nil {
+		p = &partitionAnswers{all: a, id: id}
+		a.partitions[id] = p
+	}
+	p.wait = append(p.wait, expected{answer: wire.Answer{RequestID: request}})
+	a.unanswered++
+	return p
+}
+
+// Answer implements flush.Answerer.
+func (p *partitionAnswers) Answer(request, base uint64, err error) {
+	answer := wire.Answer{RequestID: request, BaseOffset: base}
+	if err != nil {
+		answer.Err = reason.ToProto(err)
+	}
+	a := p.all
+	a.mu.Lock()
+	p.note(answer)
+	n := 0
+	for n < len(p.wait) && p.wait[n].known {
+		a.ready = append(a.ready, p.wait[n].answer)
+		n++
+	}
+	p.wait = p.wait[:copy(p.wait, p.wait[n:])]
+	if len(p.wait) == 0 && len(a.partitions) > maxIdle {
+		delete(a.partitions, p.id)
+	}
+	a.mu.Unlock()
+	if n > 0 {
+		signal(a.wake)
+	}
+}
+
+// note finds the request, which is nearly always the first that waits.
+func (p *partitionAnswers) note(answer wire.Answer) {
+	for i := range p.wait {
+		w := &p.wait[i]
+		if !w.known && w.answer.RequestID == answer.RequestID {
+			w.answer, w.known = answer, true
+			return
+		}
+	}
+}
+
+// wait returns when the stream may be read from.
+func (a *answers) wait(ctx context.Context) error {
+	for {
+		a.mu.Lock()
+		full := a.unanswered >= maxUnanswered
+		a.mu.Unlock()
+		if !full {
+			return nil
+		}
+		select {
+		case <-a.room:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// finish makes send return once every answer that is expected was sent.
+func (a *answers) finish() {
+	a.mu.Lock()
+	a.finished = true
+	a.mu.Unlock()
+	signal(a.wake)
+}
+
+// send sends what is ready, as one message, until all is done.
+func (a *answers) send(ctx context.Context, stream grpc.ServerStream) error {
+	var spare []wire.Answer
+	for {
+		a.mu.Lock()
+		ready := a.ready
+		a.ready = spare[:0]
+		done := a.finished && a.unanswered == len(ready)
+		a.mu.Unlock()
+		if len(ready) > 0 {
+			if err := stream.SendMsg(&wire.Answers{Answers: ready}); err != nil {
+				return err
+			}
+			a.sent(len(ready))
+		}
+		if done {
+			return nil
+		}
+		clear(ready)
+		spare = ready
+		select {
+		case <-a.wake:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (a *answers) sent(n int) {
+	a.mu.Lock()
+	a.unanswered -= n
+	a.mu.Unlock()
+	signal(a.room)
+}

@@ -1,0 +1,191 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/streamhouse/streamhouse/proto/batch"
+	"github.com/streamhouse/streamhouse/proto/reason"
+	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/host"
+	"github.com/streamhouse/streamhouse/services/agent/internal/index"
+)
+
+// Limits of a fetch, as consumer.proto tells them.
+const (
+	defaultFetchBytes = 1 << 20
+	maxFetchBytes     = 8 << 20
+	maxFetchWait      = 30 * time.Second
+)
+
+type consumerServer struct {
+	streamhousev1.UnimplementedConsumerServiceServer
+	*listening
+}
+
+// Fetch returns batches as stored.
+func (s *consumerServer) Fetch(ctx context.Context, req *streamhousev1.FetchRequest) (*streamhousev1.FetchResponse, error) {
+	out := &streamhousev1.FetchResponse{}
+	var err error
+	out.StartOffset, out.EndOffset, err = s.fetch(ctx, req, func(base uint64, b []byte) error {
+		out.Batches = append(out.Batches, &streamhousev1.FetchedBatch{BaseOffset: base, Batch: b})
+		return nil
+	})
+	if err != nil {
+		return nil, refuse(ctx, err)
+	}
+	return out, nil
+}
+
+// FetchRecords returns plain records, from the very offset asked for.
+func (s *consumerServer) FetchRecords(ctx context.Context, req *streamhousev1.FetchRequest) (*streamhousev1.FetchRecordsResponse, error) {
+	page := recordPage{from: req.GetOffset(), out: &streamhousev1.FetchRecordsResponse{}}
+	var err error
+	page.out.StartOffset, page.out.EndOffset, err = s.fetch(ctx, req, page.add)
+	if err != nil {
+		return nil, refuse(ctx, err)
+	}
+	return page.out, nil
+}
+
+// recordPage gathers plain records. Compressed batches may grow far beyond
+// what was asked for, so it counts once more.
+type recordPage struct {
+	from uint64
+	size int
+	full bool
+	out  *streamhousev1.FetchRecordsResponse
+}
+
+func (p *recordPage) add(base uint64, b []byte) error {
+	if p.full {
+		return nil
+	}
+	var d batch.Decoder
+	if _, err := d.Reset(b); err != nil {
+		return fmt.Errorf("decode batch at offset %d: %w", base, err)
+	}
+	var r batch.Record
+	for offset := base; d.Next(&r); offset++ {
+		if offset < p.from {
+			continue
+		}
+		p.size += batch.RecordSize(&r)
+		if p.size > maxFetchBytes && len(p.out.GetRecords()) > 0 {
+			p.full = true
+			return nil
+		}
+		p.out.Records = append(p.out.Records, &streamhousev1.FetchedRecord{Offset: offset, Record: protoRecord(&r)})
+	}
+	return d.Err()
+}
+
+// protoRecord refers to r's bytes, which stay: every batch has a decoder of
+// its own.
+func protoRecord(r *batch.Record) *streamhousev1.Record {
+	timestamp := r.Timestamp
+	p := &streamhousev1.Record{Key: r.Key, Value: r.Value, Timestamp: &timestamp}
+	for _, h := range r.Headers {
+		p.Headers = append(p.Headers, &streamhousev1.Header{Key: h.Key, Value: h.Value})
+	}
+	return p
+}
+
+// fetch waits for records and passes the batches that hold them to each.
+func (s *consumerServer) fetch(ctx context.Context, req *streamhousev1.FetchRequest, each func(base uint64, b []byte) error) (start, end uint64, err error) {
+	maxBytes, wait, err := fetchLimits(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	h, tenure, err := s.tenure(ctx, req.GetTopic(), req.GetPartition())
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := await(ctx, tenure, req.GetOffset(), wait); err != nil {
+		return 0, 0, err
+	}
+	if err := s.fetches.Acquire(ctx, int64(maxBytes)); err != nil {
+		return 0, 0, err
+	}
+	defer s.fetches.Release(int64(maxBytes))
+	start, end = tenure.Index.Bounds()
+	ranges, err := tenure.Index.Find(req.GetOffset(), maxBytes)
+	if errors.Is(err, index.ErrOutOfRange) {
+		return 0, 0, outOfRange(req.GetOffset(), start, end)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	return start, end, readRanges(ctx, h, ranges, req.GetOffset(), maxBytes, each)
+}
+
+func fetchLimits(req *streamhousev1.FetchRequest) (maxBytes int, wait time.Duration, err error) {
+	maxBytes = int(req.GetMaxBytes())
+	wait = time.Duration(req.GetMaxWaitMs()) * time.Millisecond
+	if maxBytes == 0 {
+		maxBytes = defaultFetchBytes
+	}
+	if maxBytes > maxFetchBytes || wait > maxFetchWait {
+		return 0, 0, reason.New(reason.InvalidArgument, "max_bytes is at most %d and max_wait_ms at most %d", maxFetchBytes, maxFetchWait.Milliseconds())
+	}
+	return maxBytes, wait, nil
+}
+
+// await waits until there is a record at offset, but no longer than wait. A
+// partition that is lost meanwhile says so (R7).
+func await(ctx context.Context, t *flush.Tenure, offset uint64, wait time.Duration) error {
+	if _, end := t.Index.Bounds(); offset != end || wait == 0 {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	err := t.Index.Wait(waiting, offset)
+	if waiting.Err() != nil {
+		return ctx.Err() // patience is no error
+	}
+	if err != nil {
+		return reason.New(reason.NotOwner, "this agent lost the partition while the fetch waited: %v", err)
+	}
+	return nil
+}
+
+func outOfRange(offset, start, end uint64) error {
+	return reason.New(reason.OffsetOutOfRange, "offset %d is not in the log, which has %d to %d", offset, start, end).
+		With(reason.MetaStartOffset, strconv.FormatUint(start, 10)).
+		With(reason.MetaEndOffset, strconv.FormatUint(end, 10))
+}
+
+// readRanges cuts ranges into batches and passes on those from offset on, up
+// to maxBytes, at least one.
+func readRanges(ctx context.Context, h *host.Host, ranges []index.Range, offset uint64, maxBytes int, each func(base uint64, b []byte) error) error {
+	size := 0
+	for _, r := range ranges {
+		b, err := h.Reader.Read(ctx, r)
+		if err != nil {
+			return err
+		}
+		base := r.Base
+		for len(b) > 0 {
+			header, err := batch.ParseHeader(b)
+			if err != nil || int(header.Size) > len(b) {
+				return fmt.Errorf("segment %s at offset %d: %w", r.Segment.Key, base, errors.Join(err, batch.ErrCorrupt))
+			}
+			if base+uint64(header.Records) > offset {
+				if size > 0 && size+int(header.Size) > maxBytes {
+					return nil
+				}
+				size += int(header.Size)
+				if err := each(base, b[:header.Size:header.Size]); err != nil {
+					return err
+				}
+			}
+			base += uint64(header.Records)
+			b = b[header.Size:]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+// Package rpc answers the agent's gRPC calls: it checks what came in, hands it
+// to the host, and says in the error contract what became of it.
+package rpc
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"github.com/streamhouse/streamhouse/proto/reason"
+	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/host"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
+	"github.com/streamhouse/streamhouse/services/agent/internal/topics"
+)
+
+// fetchMemory bounds the bytes that fetches under way hold together.
+const fetchMemory = 64 << 20
+
+// Options tune the services.
+type Options struct {
+	Release       string
+	Zone          string
+	MaxBatchBytes int
+}
+
+// Services are what all listeners share.
+type Services struct {
+	opts    Options
+	catalog *topics.Catalog
+	rows    meta.Store
+	stats   *stats.Stats
+	fetches *semaphore.Weighted
+	host    atomic.Pointer[host.Host]
+
+	mu       sync.Mutex
+	stopping bool
+	stopped  chan struct{} // closed when streams shall end
+}
+
+// New makes the services; they answer once SetHost was called.
+func New(opts Options, catalog *topics.Catalog, rows meta.Store, counts *stats.Stats) *Services {
+	return &Services{
+		opts: opts, catalog: catalog, rows: rows, stats: counts,
+		fetches: semaphore.NewWeighted(fetchMemory), stopped: make(chan struct{}),
+	}
+}
+
+// SetHost names the session that answers from now on.
+func (s *Services) SetHost(h *host.Host) { s.host.Store(h) }
+
+// Stop ends all streams. Unary calls go on; the server waits for them.
+func (s *Services) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopping {
+		s.stopping = true
+		close(s.stopped)
+	}
+}
+
+// Register adds the services to the server of one listener. Address is where
+// the agent can be reached by those who come in there.
+func (s *Services) Register(to grpc.ServiceRegistrar, listener string, address func() string) {
+	l := &listening{Services: s, name: listener, address: address}
+	streamhousev1.RegisterProducerServiceServer(to, &producerServer{listening: l})
+	streamhousev1.RegisterConsumerServiceServer(to, &consumerServer{listening: l})
+	streamhousev1.RegisterTopicServiceServer(to, &topicServer{listening: l})
+	streamhousev1.RegisterAgentServiceServer(to, &agentServer{listening: l})
+}
+
+// listening is the services as seen from one listener.
+type listening struct {
+	*Services
+	name    string
+	address func() string
+}
+
+// current returns the session that answers now.
+func (s *Services) current() (*host.Host, error) {
+	if h := s.host.Load(); h != nil {
+		return h, nil
+	}
+	return nil, reason.New(reason.StorageUnavailable, "the agent has not joined its store yet: try again")
+}
+
+// tenure finds the partition of a topic that this agent owns.
+func (s *Services) tenure(ctx context.Context, topic string, partition uint32) (*host.Host, *flush.Tenure, error) {
+	h, err := s.current()
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := s.catalog.ByName(ctx, topic)
+	if err != nil {
+		return nil, nil, err
+	}
+	own := h.Pipeline.Tenure(flush.ID{Topic: t.ID, Partition: partition})
+	if own == nil {
+		return nil, nil, s.notOwner(t, partition)
+	}
+	return h, own, nil
+}
+
+// notOwner tells a partition that is elsewhere from one that does not exist.
+func (s *Services) notOwner(t *meta.Topic, partition uint32) error {
+	if partition >= t.Partitions {
+		return reason.New(reason.UnknownTopic, "topic %q has the partitions 0 to %d, not %d", t.Name, t.Partitions-1, partition)
+	}
+	return reason.New(reason.NotOwner, "this agent holds no lease for partition %d of topic %q", partition, t.Name)
+}
+
+// refuse makes a status of any error. What is not of the contract is either
+// the caller's own context or a store that could not be reached.
+func refuse(ctx context.Context, err error) error {
+	var own *reason.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &own):
+		return own
+	case ctx.Err() != nil:
+		return status.FromContextError(ctx.Err()).Err()
+	default:
+		return reason.New(reason.StorageUnavailable, "%v", err)
+	}
+}

@@ -1,0 +1,271 @@
+// Package topics keeps the catalog: which topics there are, under which ids.
+// Everything else in the store refers to a topic's id, which is never used
+// twice.
+package topics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/streamhouse/streamhouse/proto/reason"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+)
+
+// MaxPartitions is the most partitions that a topic can have.
+const MaxPartitions = 10_000
+
+// maxID keeps packed commits within their 24 bytes (see package journal).
+const maxID = 1<<21 - 1
+
+// counterName is the row that topic ids are counted in.
+const counterName = "topic-ids"
+
+var validName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// Catalog reads and changes the topics. It is safe for concurrent use.
+type Catalog struct {
+	store meta.Store
+
+	mu     sync.Mutex
+	byName map[string]*meta.Topic
+	byID   map[uint32]*meta.Topic
+}
+
+// New returns an empty catalog; Refresh fills it.
+func New(store meta.Store) *Catalog {
+	return &Catalog{store: store, byName: map[string]*meta.Topic{}, byID: map[uint32]*meta.Topic{}}
+}
+
+// Refresh reads all topics, sorted by name, and remembers them.
+func (c *Catalog) Refresh(ctx context.Context) ([]*meta.Topic, error) {
+	var all []*meta.Topic
+	for t, err := range meta.Scan[*meta.Topic](ctx, c.store) {
+		if err != nil {
+			return nil, fmt.Errorf("list topics: %w", err)
+		}
+		if !t.Deleted {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(a, b *meta.Topic) int { return strings.Compare(a.Name, b.Name) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.byName)
+	clear(c.byID)
+	for _, t := range all {
+		c.byName[t.Name], c.byID[t.ID] = t, t
+	}
+	return all, nil
+}
+
+// ByName returns a topic. That there is none is said only after a consistent
+// read.
+func (c *Catalog) ByName(ctx context.Context, name string) (*meta.Topic, error) {
+	c.mu.Lock()
+	t := c.byName[name]
+	c.mu.Unlock()
+	if t != nil {
+		return t, nil
+	}
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	t, err := c.read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	c.remember(t)
+	return t, nil
+}
+
+// read reads a topic's row consistently.
+func (c *Catalog) read(ctx context.Context, name string) (*meta.Topic, error) {
+	t := &meta.Topic{Name: name}
+	err := c.store.Get(ctx, t)
+	if errors.Is(err, meta.ErrNotFound) || err == nil && t.Deleted {
+		return nil, unknown(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read topic: %w", err)
+	}
+	return t, nil
+}
+
+// ByID returns a topic, as ByName does.
+func (c *Catalog) ByID(ctx context.Context, id uint32) (*meta.Topic, error) {
+	if t := c.cached(id); t != nil {
+		return t, nil
+	}
+	if _, err := c.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	if t := c.cached(id); t != nil {
+		return t, nil
+	}
+	return nil, reason.New(reason.UnknownTopic, "no topic has the id %d: it was deleted, or never made", id)
+}
+
+func (c *Catalog) cached(id uint32) *meta.Topic {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byID[id]
+}
+
+func (c *Catalog) remember(t *meta.Topic) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.byName[t.Name], c.byID[t.ID] = t, t
+}
+
+func (c *Catalog) forget(t *meta.Topic) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byName, t.Name)
+	delete(c.byID, t.ID)
+}
+
+func unknown(name string) error {
+	return reason.New(reason.UnknownTopic, "there is no topic %q: create it first", name)
+}
+
+func checkName(name string) error {
+	if !validName.MatchString(name) || name == "." || name == ".." {
+		return reason.New(reason.InvalidArgument,
+			"topic name %q: use 1 to 249 letters, digits, '.', '_' and '-', and neither \".\" nor \"..\"", name)
+	}
+	return nil
+}
+
+// Create makes a topic.
+func (c *Catalog) Create(ctx context.Context, name string, partitions uint32) (*meta.Topic, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	if partitions < 1 || partitions > MaxPartitions {
+		return nil, reason.New(reason.InvalidArgument, "topic %q: %d partitions; a topic has 1 to %d", name, partitions, MaxPartitions)
+	}
+	if _, err := c.ByName(ctx, name); !errors.Is(err, reason.UnknownTopic) {
+		return nil, exists(name, err)
+	}
+	id, err := c.nextID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &meta.Topic{Name: name, ID: id, Partitions: partitions}
+	if err := c.write(ctx, t); err != nil {
+		return nil, err
+	}
+	c.remember(t)
+	return t, nil
+}
+
+func exists(name string, err error) error {
+	if err != nil {
+		return err
+	}
+	return reason.New(reason.TopicExists, "topic %q exists already", name)
+}
+
+// write puts t in its row: a new one, or that of a deleted topic. Where the
+// outcome is in doubt, the row's id, which nobody else has, tells.
+func (c *Catalog) write(ctx context.Context, t *meta.Topic) error {
+	old := &meta.Topic{Name: t.Name}
+	err := c.store.Get(ctx, old)
+	switch {
+	case errors.Is(err, meta.ErrNotFound):
+		err = c.store.Create(ctx, t)
+	case err == nil && !old.Deleted:
+		return exists(t.Name, nil)
+	case err == nil:
+		err = c.replace(ctx, old, t)
+	}
+	if err == nil {
+		return nil
+	}
+	found, readErr := c.read(ctx, t.Name)
+	if readErr != nil {
+		return fmt.Errorf("create topic: %w", err)
+	}
+	if found.ID != t.ID {
+		return exists(t.Name, nil)
+	}
+	*t = *found
+	return nil
+}
+
+// replace puts t in the row of a deleted topic, whose tombstone has to stand
+// first: with its row goes the last that names its id.
+func (c *Catalog) replace(ctx context.Context, old, t *meta.Topic) error {
+	if err := c.bury(ctx, old); err != nil {
+		return err
+	}
+	t.Header = old.Header
+	return c.store.Swap(ctx, t)
+}
+
+// bury writes the tombstone of a deleted topic.
+func (c *Catalog) bury(ctx context.Context, t *meta.Topic) error {
+	err := c.store.Create(ctx, &meta.Tombstone{Topic: t.ID, Name: t.Name})
+	if err != nil && !errors.Is(err, meta.ErrExists) {
+		return fmt.Errorf("bury topic: %w", err)
+	}
+	return nil
+}
+
+// nextID counts ids up by compare-and-set. A lost answer costs an id, never
+// gives one out twice.
+func (c *Catalog) nextID(ctx context.Context) (uint32, error) {
+	for {
+		row := &meta.Counter{Name: counterName}
+		err := c.store.Get(ctx, row)
+		if errors.Is(err, meta.ErrNotFound) {
+			row.Last = 1
+			err = c.store.Create(ctx, row)
+		} else if err == nil {
+			row.Last++
+			err = c.store.Swap(ctx, row)
+		}
+		switch {
+		case errors.Is(err, meta.ErrExists), errors.Is(err, meta.ErrConflict):
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("count topic ids: %w", err)
+		case row.Last > maxID:
+			return 0, reason.New(reason.InvalidArgument, "all %d topic ids are used up", maxID)
+		}
+		return uint32(row.Last), nil
+	}
+}
+
+// Delete ends a topic, by marking its row, and leaves a tombstone under its id,
+// from which the clean-up of its rows and objects starts. With an id, only the
+// topic that has it is deleted.
+func (c *Catalog) Delete(ctx context.Context, name string, id *uint32) (*meta.Topic, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	for {
+		t, err := c.read(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if id != nil && *id != t.ID {
+			return nil, reason.New(reason.UnknownTopic, "topic %q has the id %d now, not %d", name, t.ID, *id)
+		}
+		t.Deleted = true
+		err = c.store.Swap(ctx, t)
+		if errors.Is(err, meta.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("delete topic: %w", err)
+		}
+		c.forget(t)
+		return t, c.bury(ctx, t)
+	}
+}
