@@ -151,6 +151,10 @@ func TestPayloadMustMatchHeader(t *testing.T) {
 				t.Errorf("%s, %s: %v", c, name, err)
 			}
 		}
+		longer := forge(build(c, plain()), func(b []byte) []byte { return append(b, 0) })
+		if _, err := Check(longer); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s, a byte more than its size: %v", c, err)
+		}
 	}
 }
 

@@ -54,17 +54,3 @@ func TestDecoderRecovers(t *testing.T) {
 		}
 	}
 }
-
-func TestCodecNames(t *testing.T) {
-	for _, c := range codecs {
-		if got, err := ParseCodec(c.String()); err != nil || got != c {
-			t.Errorf("%s: %v, %v", c, got, err)
-		}
-	}
-	if _, err := ParseCodec("gzip"); err == nil {
-		t.Error("gzip is accepted")
-	}
-	if got := Codec(9).String(); got != "codec 9" {
-		t.Error(got)
-	}
-}
