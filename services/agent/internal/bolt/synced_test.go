@@ -34,6 +34,8 @@ func TestReadersWaitForTheSync(t *testing.T) {
 		if err := s.Get(short, &meta.Counter{Name: "n"}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("get before the sync: got %v, want the context's error", err)
 		}
+		short, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
 		for row, err := range s.Scan(short, meta.Counters) {
 			if err == nil {
 				t.Errorf("scan before the sync yielded %v", row)
@@ -74,7 +76,9 @@ func TestFailedSyncEndsTheStore(t *testing.T) {
 	if !s.visible(newest) {
 		t.Error("the newest transaction does not count as visible")
 	}
-	s.synced.fail(newest)
+	if err := s.settle(newest, errors.New("sync")); err == nil {
+		t.Error("a failed sync was taken for a commit")
+	}
 	for op, err := range map[string]error{
 		"get":    s.Get(t.Context(), &meta.Counter{Name: "n"}),
 		"create": s.Create(t.Context(), &meta.Counter{Name: "m"}),

@@ -126,16 +126,21 @@ func (s *Store) update(group []*write) (refusals []error, err error) {
 		}
 		return nil
 	})
+	return refusals, s.settle(id, err)
+}
+
+// settle tells readers what became of the transaction id, and returns the
+// error to answer with.
+func (s *Store) settle(id int, err error) error {
 	switch {
 	case err == nil:
 		s.synced.advance(id)
-		return refusals, nil
 	case errors.Is(err, errUnchanged):
-		return refusals, nil
+		return nil
 	case s.visible(id):
 		s.synced.fail(id)
 	}
-	return nil, err
+	return err
 }
 
 // visible tells whether readers see a transaction whose commit has failed: it

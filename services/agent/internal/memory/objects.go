@@ -126,7 +126,7 @@ func (o *Objects) Get(ctx context.Context, key string, offset, length int64) ([]
 	if length == -1 {
 		length = size - offset
 	}
-	if offset < 0 || length < 0 || offset > size || length > size-offset {
+	if offset < 0 || length < 0 || length > size-offset {
 		return nil, fmt.Errorf("get %q, %d bytes from %d of %d: %w", key, length, offset, size, objstore.ErrRange)
 	}
 	return []byte(content[offset : offset+length]), nil

@@ -23,6 +23,8 @@ var (
 	// ErrConflict is returned by Swap and Delete when the stored row is gone
 	// or has another version.
 	ErrConflict = errors.New("row has another version")
+	// ErrTooNew is returned for a row that a newer program wrote.
+	ErrTooNew = errors.New("row of a newer format")
 )
 
 // Key is the place of a row among the rows of its kind: rows with the same
@@ -58,8 +60,8 @@ const Format = 1
 // CheckFormat refuses a row that a newer program wrote.
 func CheckFormat(row Row) error {
 	if f := row.Head().Format; f > Format {
-		return fmt.Errorf("%s row %v has format %d, and this version of StreamHouse reads up to %d: upgrade it before it runs on this store",
-			row.Kind(), row.Key(), f, Format)
+		return fmt.Errorf("%w: %s row %v has format %d, and this version of StreamHouse reads up to %d: upgrade it before it runs on this store",
+			ErrTooNew, row.Kind(), row.Key(), f, Format)
 	}
 	return nil
 }

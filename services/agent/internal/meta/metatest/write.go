@@ -164,6 +164,10 @@ func cancelled(t *testing.T, s meta.Store) {
 		"swap":   s.Swap(ctx, row),
 		"query":  last(s.Query(ctx, meta.Sessions, "s", 0)),
 		"scan":   last(s.Scan(ctx, meta.Sessions)),
+		// A list that was cut short must not look like an empty one.
+		"query of nothing": last(s.Query(ctx, meta.Sessions, "none", 0)),
+		"scan of nothing":  last(s.Scan(ctx, meta.Topics)),
+
 		"delete": s.Delete(ctx, row),
 	} {
 		if !errors.Is(err, context.Canceled) {

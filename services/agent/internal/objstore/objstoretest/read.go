@@ -144,14 +144,16 @@ func listCancelled(t *testing.T, s objstore.Store) {
 	mustPut(t, s, "a/1", []byte("x"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var last error
-	yields := 0
-	for _, err := range s.List(ctx, "") {
-		last = err
-		yields++
-	}
-	if yields != 1 || !errors.Is(last, context.Canceled) {
-		t.Fatalf("list yielded %d times, last error %v, want context.Canceled alone", yields, last)
+	for _, prefix := range []string{"", "a/", "none", "none/"} {
+		var last error
+		yields := 0
+		for _, err := range s.List(ctx, prefix) {
+			last = err
+			yields++
+		}
+		if yields != 1 || !errors.Is(last, context.Canceled) {
+			t.Errorf("list %q yielded %d times, last error %v, want context.Canceled alone", prefix, yields, last)
+		}
 	}
 }
 
