@@ -98,9 +98,7 @@ func (f *fixture) producer() streamhousev1.ProducerServiceClient {
 // end stops the server and checks how Serve returns.
 func (f *fixture) end(limit time.Duration) error {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	err := f.Stop(ctx)
+	err := f.Stop(limit)
 	if served := <-f.served; served != nil {
 		f.t.Errorf("Serve returned %v after Stop", served)
 	}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -25,6 +26,9 @@ type Listener struct {
 	Name string
 	// Address is host:port; port 0 takes a free one.
 	Address string
+	// Advertise is host:port as clients reach it; empty: the host of Address
+	// and the port that was taken.
+	Advertise string
 	// Listener is used instead of Address where it is set. The Server closes it.
 	Listener net.Listener
 }
@@ -53,9 +57,10 @@ type Server struct {
 }
 
 type bound struct {
-	name     string
-	listener net.Listener
-	grpc     *grpc.Server
+	name      string
+	advertise string
+	listener  net.Listener
+	grpc      *grpc.Server
 }
 
 // New takes all addresses, so that Addr knows them; Serve begins to answer.
@@ -89,8 +94,25 @@ func (s *Server) bind(ctx context.Context, l Listener, opts Options) error {
 	}
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
-	s.bound = append(s.bound, bound{name: l.Name, listener: listener, grpc: g})
+	s.bound = append(s.bound, bound{
+		name: l.Name, advertise: l.advertised(listener.Addr().String()), listener: listener, grpc: g,
+	})
 	return nil
+}
+
+// advertised keeps the host's name, for a certificate holds that and not the
+// number that it was resolved to.
+func (l Listener) advertised(taken string) string {
+	host, _, err := net.SplitHostPort(l.Address)
+	_, port, err2 := net.SplitHostPort(taken)
+	switch {
+	case l.Advertise != "":
+		return l.Advertise
+	case err != nil || err2 != nil: // a Listener of another kind
+		return taken
+	default:
+		return net.JoinHostPort(host, port)
+	}
 }
 
 // Addr returns the address that the named listener took, or "" for a name that
@@ -102,6 +124,16 @@ func (s *Server) Addr(name string) string {
 		}
 	}
 	return ""
+}
+
+// Advertised returns the address by which clients reach each listener, by its
+// name.
+func (s *Server) Advertised() map[string]string {
+	all := make(map[string]string, len(s.bound))
+	for _, b := range s.bound {
+		all[b.name] = b.advertise
+	}
+	return all
 }
 
 // Serve answers until Stop is done, ctx ends, or a listener breaks; that is
@@ -147,24 +179,24 @@ func (s *Server) Withdraw() {
 }
 
 // Stop withdraws, takes no more connections and calls, and waits for those that
-// run. When ctx ends first, it cuts them, waits for their handlers and returns
-// an error.
-func (s *Server) Stop(ctx context.Context) error {
+// run. After the limit it cuts them, waits for their handlers and returns an
+// error.
+func (s *Server) Stop(limit time.Duration) error {
 	s.Withdraw()
 	s.stop()
-	done := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(ended)
 		s.each((*grpc.Server).GracefulStop)
 	}()
 	var err error
 	select {
-	case <-done:
-	case <-ctx.Done():
-		err = fmt.Errorf("calls were cut that did not end in time: %w", context.Cause(ctx))
+	case <-ended:
+	case <-time.After(limit):
+		err = fmt.Errorf("calls that did not end within %s were cut", limit)
 	}
 	s.cut()
-	<-done
+	<-ended
 	return err
 }
 

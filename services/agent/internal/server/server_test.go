@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 	"github.com/streamhouse/streamhouse/proto/wire"
@@ -70,15 +72,40 @@ func TestAddresses(t *testing.T) {
 	if _, err := New(t.Context(), opts); err == nil || !strings.Contains(err.Error(), `open listener "external"`) {
 		t.Errorf("a taken address gave %v", err)
 	}
-	if err := s.Stop(t.Context()); err != nil { // never served
+	if err := s.Stop(time.Minute); err != nil { // never served
 		t.Error(err)
 	}
 	again, err := New(t.Context(), opts)
 	if err != nil {
 		t.Fatalf("an address of a stopped server, or of one that failed to start, is still taken: %v", err)
 	}
-	if err := again.Stop(t.Context()); err != nil {
+	if err := again.Stop(time.Minute); err != nil {
 		t.Error(err)
+	}
+}
+
+// Clients are told the host by its name, since that is what a certificate
+// holds, with the port that was taken, unless the operator knows better.
+func TestAdvertised(t *testing.T) {
+	s, err := New(t.Context(), Options{
+		Listeners: []Listener{
+			{Name: "internal", Address: "localhost:0"},
+			{Name: "external", Address: "127.0.0.1:0", Advertise: "agent.example.com:443"},
+			{Name: "test", Listener: bufconn.Listen(1)},
+		},
+		Register: func(string, *grpc.Server) {}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.cut()
+	_, port, err := net.SplitHostPort(s.Addr("internal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"internal": "localhost:" + port, "external": "agent.example.com:443", "test": "bufconn"}
+	if got := s.Advertised(); !maps.Equal(got, want) {
+		t.Errorf("advertised %v, want %v", got, want)
 	}
 }
 
