@@ -3,6 +3,8 @@ module github.com/streamhouse/streamhouse/proto
 go 1.25.0
 
 require (
+	github.com/klauspost/compress v1.20.3
+	github.com/pierrec/lz4/v4 v4.1.33
 	google.golang.org/grpc v1.84.0
 	google.golang.org/protobuf v1.36.12
 )

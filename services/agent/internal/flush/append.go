@@ -94,6 +94,10 @@ func (p *Pipeline) takeLocked(t *Tenure, b *Batch, k producers.Batch, w waiter, 
 		return admission{}, err
 	}
 	o := p.open
+	if o.holds(t)+uint64(b.Header.Records) > maxRecords {
+		return admission{}, reason.New(reason.Overloaded,
+			"%d records of partition %d wait for a flush: send them later", o.holds(t), t.Partition).After(p.opts.Age)
+	}
 	wake = wake || len(o.entries) == 0
 	at, dst := o.reserve(size)
 	s := o.sectionOf(t)
@@ -135,6 +139,18 @@ func (p *Pipeline) makeRoomLocked(size int, now time.Time) (wake bool, err error
 	p.open.answerBy = now.Add(p.opts.AckTimeout)
 	p.held += int64(cap(p.open.data))
 	return wake, nil
+}
+
+// maxRecords bounds the records of a section, which batches only claim to
+// have: the format counts them in 32 bits.
+const maxRecords = 1 << 31
+
+// holds is how many records of t's partition the buffer has.
+func (b *buffer) holds(t *Tenure) uint64 {
+	if t.buffer != b {
+		return 0
+	}
+	return uint64(b.sections[t.section].records)
 }
 
 // sectionOf finds or begins the section of t's partition.

@@ -248,10 +248,7 @@ func (p *Pipeline) fail(err error) {
 	answers := answers{}
 	p.mu.Lock()
 	p.failed = refusal(err)
-	buffers := append(p.flying, p.sealed...)
-	if p.open != nil {
-		buffers = append(buffers, p.open)
-	}
+	buffers := p.unresolvedLocked()
 	p.flying, p.sealed, p.open = nil, nil, nil
 	for _, b := range buffers {
 		answers.takeWaiting(b, p.failed)

@@ -109,7 +109,7 @@ func (h *Host) read(ctx context.Context, wanted map[flush.ID]bool) ([]*meta.Part
 }
 
 // sealDead seals the sessions that own rows and are dead, each once.
-func (h *Host) sealDead(ctx context.Context, rows []*meta.Partition) (any bool, err error) {
+func (h *Host) sealDead(ctx context.Context, rows []*meta.Partition) (sealed bool, err error) {
 	done := map[string]bool{h.Session.ID: true, "": true}
 	for _, row := range rows {
 		if done[row.Owner] || !h.deps.Dead(row.Owner) {
@@ -119,9 +119,9 @@ func (h *Host) sealDead(ctx context.Context, rows []*meta.Partition) (any bool, 
 			return false, err
 		}
 		h.deps.Logger.Info("took over a session", slog.String("sealed", row.Owner))
-		done[row.Owner], any = true, true
+		done[row.Owner], sealed = true, true
 	}
-	return any, nil
+	return sealed, nil
 }
 
 // takeable keeps what nobody owns, what a sealed session owns, and what an

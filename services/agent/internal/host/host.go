@@ -17,6 +17,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
 	"github.com/streamhouse/streamhouse/services/agent/internal/reader"
+	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
 	"github.com/streamhouse/streamhouse/services/agent/internal/session"
 	"github.com/streamhouse/streamhouse/services/agent/internal/topics"
 )
@@ -51,6 +52,8 @@ type Host struct {
 	opts Options
 	deps Deps
 	kick chan struct{} // something changed: reconcile now
+	// settled is closed after the first round that acquired all it could.
+	settled chan struct{}
 
 	mu     sync.Mutex
 	rows   map[flush.ID]*meta.Partition // of what is owned, as written last
@@ -66,6 +69,7 @@ func Start(ctx context.Context, opts Options, deps Deps) (*Host, error) {
 	h := &Host{
 		Session: s, Reader: reader.New(deps.Objects, opts.CacheBytes), opts: opts, deps: deps,
 		kick: make(chan struct{}, 1), rows: map[flush.ID]*meta.Partition{}, rounds: make(chan struct{}),
+		settled: make(chan struct{}),
 	}
 	h.Pipeline = flush.New(opts.Flush, flush.Deps{
 		Session: s.ID, Objects: deps.Objects, Journal: journal.NewWriter(deps.Rows, s.ID),
@@ -103,7 +107,13 @@ func (h *Host) keep(ctx context.Context) error {
 	defer tick.Stop()
 	expired := time.Now()
 	for {
-		if err := h.reconcile(ctx); err != nil && ctx.Err() == nil {
+		err := h.reconcile(ctx)
+		switch {
+		case err == nil:
+			h.settle()
+		case errors.Is(err, meta.ErrTooNew), errors.Is(err, segment.ErrTooNew):
+			return err // no later try can mend that
+		case ctx.Err() == nil:
 			h.deps.Logger.Warn("partitions not acquired, trying again", slog.Any("error", err))
 		}
 		h.endRound()
@@ -117,6 +127,17 @@ func (h *Host) keep(ctx context.Context) error {
 		case <-tick.C:
 		case <-h.kick:
 		}
+	}
+}
+
+// Settled is closed once the host acquired what it found in the store.
+func (h *Host) Settled() <-chan struct{} { return h.settled }
+
+func (h *Host) settle() {
+	select {
+	case <-h.settled:
+	default:
+		close(h.settled)
 	}
 }
 

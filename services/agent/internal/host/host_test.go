@@ -31,12 +31,13 @@ type world struct {
 }
 
 func newWorld(t *testing.T, partitions uint32) *world {
+	t.Helper()
 	return worldOn(t, memory.NewObjects(), memory.NewRows(), partitions)
 }
 
 func worldOn(t *testing.T, objects objstore.Store, rows meta.Store, partitions uint32) *world {
 	t.Helper()
-	w := &world{t: t, objects: objects, rows: rows, catalog: topics.New(rows)}
+	w := &world{t: t, objects: objects, rows: rows, catalog: topics.New(rows, 100)}
 	w.flush = flush.Options{
 		Bytes: 1 << 16, Age: 20 * time.Millisecond, Concurrency: 4, BufferBytes: 1 << 20,
 		MaxProducers: 100, AckTimeout: 30 * time.Second, PutTimeout: 10 * time.Second,

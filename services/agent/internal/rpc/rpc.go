@@ -42,7 +42,8 @@ type Services struct {
 
 	mu       sync.Mutex
 	stopping bool
-	stopped  chan struct{} // closed when streams shall end
+	stopped  chan struct{}  // closed when streams shall end
+	reads    sync.WaitGroup // reads of streams, which end after their calls
 }
 
 // New makes the services; they answer once SetHost was called.
@@ -65,6 +66,10 @@ func (s *Services) Stop() {
 		close(s.stopped)
 	}
 }
+
+// Wait returns when nothing reads from a stream any more; the server was
+// stopped before.
+func (s *Services) Wait() { s.reads.Wait() }
 
 // Register adds the services to the server of one listener. Address is where
 // the agent can be reached by those who come in there.

@@ -33,9 +33,9 @@ func (s *producerServer) ProduceStream(stream grpc.BidiStreamingServer[streamhou
 		}
 	})
 	received := make(chan error, 1)
-	// Nothing but the end of this call ends RecvMsg, so nobody can wait for the
-	// goroutine here: it ends when this returns, at the latest.
-	go func() { received <- s.receive(ctx, stream, out) }()
+	// Nothing but the end of this call ends RecvMsg, so this call cannot wait
+	// for it: Services.Wait does.
+	s.reads.Go(func() { received <- s.receive(ctx, stream, out) })
 	var err error
 	select {
 	case err = <-received:

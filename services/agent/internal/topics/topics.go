@@ -16,9 +16,6 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 )
 
-// MaxPartitions is the most partitions that a topic can have.
-const MaxPartitions = 10_000
-
 // maxID keeps packed commits within their 24 bytes (see package journal).
 const maxID = 1<<21 - 1
 
@@ -29,16 +26,18 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 // Catalog reads and changes the topics. It is safe for concurrent use.
 type Catalog struct {
-	store meta.Store
+	store         meta.Store
+	maxPartitions uint32
 
 	mu     sync.Mutex
 	byName map[string]*meta.Topic
 	byID   map[uint32]*meta.Topic
 }
 
-// New returns an empty catalog; Refresh fills it.
-func New(store meta.Store) *Catalog {
-	return &Catalog{store: store, byName: map[string]*meta.Topic{}, byID: map[uint32]*meta.Topic{}}
+// New returns an empty catalog, in which topics have up to maxPartitions
+// partitions; Refresh fills it.
+func New(store meta.Store, maxPartitions uint32) *Catalog {
+	return &Catalog{store: store, maxPartitions: maxPartitions, byName: map[string]*meta.Topic{}, byID: map[uint32]*meta.Topic{}}
 }
 
 // Refresh reads all topics, sorted by name, and remembers them.
@@ -146,8 +145,8 @@ func (c *Catalog) Create(ctx context.Context, name string, partitions uint32) (*
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if partitions < 1 || partitions > MaxPartitions {
-		return nil, reason.New(reason.InvalidArgument, "topic %q: %d partitions; a topic has 1 to %d", name, partitions, MaxPartitions)
+	if partitions < 1 || partitions > c.maxPartitions {
+		return nil, reason.New(reason.InvalidArgument, "topic %q: %d partitions; a topic has 1 to %d", name, partitions, c.maxPartitions)
 	}
 	if _, err := c.ByName(ctx, name); !errors.Is(err, reason.UnknownTopic) {
 		return nil, exists(name, err)

@@ -1,0 +1,178 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/streamhouse/streamhouse/proto/batch"
+	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
+)
+
+// Validate returns everything that is wrong with c, joined, each as a sentence
+// that says what to do. It looks at c as it is: see WithDefaults.
+func (c Config) Validate() error {
+	var r rules
+	r.check(c.Name != "", "the agent has no name and the host's cannot be read: give one with --name")
+	r.listeners(c.Listeners)
+	r.exposure(c)
+	r.tls(c.TLS)
+	r.store(c.Store)
+	r.flush(c)
+	r.limits(c.Limits)
+	r.check(c.Session.Heartbeat > 0, "--session-heartbeat is %s: give a duration above 0", c.Session.Heartbeat)
+	r.check(c.Session.Lease >= leaseBeats*c.Session.Heartbeat,
+		"--session-lease (%s) is shorter than %d heartbeats, so that one lost heartbeat could end it: raise it, or lower --session-heartbeat (%s)",
+		c.Session.Lease, leaseBeats, c.Session.Heartbeat)
+	r.check(c.DrainTimeout > 0, "--drain-timeout is %s: give a duration above 0", c.DrainTimeout)
+	r.oneOf("--log-format", c.Log.Format, LogText, LogJSON)
+	return errors.Join(r...)
+}
+
+// leaseBeats is how many heartbeats a lease must hold: one may be lost and
+// another late.
+const leaseBeats = 3
+
+// rules collects the sentences of those that are broken.
+type rules []error
+
+func (r *rules) check(ok bool, format string, args ...any) {
+	if !ok {
+		*r = append(*r, fmt.Errorf(format, args...))
+	}
+}
+
+func (r *rules) oneOf(flag, value string, known ...string) {
+	r.check(slices.Contains(known, value), "%s is %q: give %s or %s", flag, value, known[0], known[1])
+}
+
+func (r *rules) between(flag string, value, low, high int64) {
+	r.check(low <= value && value <= high, "%s is %d: give %d to %d", flag, value, low, high)
+}
+
+// listenerName also fits into metadata keys and environment variables.
+var listenerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+
+func (r *rules) listeners(listeners []Listener) {
+	r.check(len(listeners) > 0, "there is no listener: give one as --listen internal=%s", DefaultListener.Address)
+	names, addresses := map[string]bool{}, map[string]bool{}
+	for _, l := range listeners {
+		r.check(listenerName.MatchString(l.Name),
+			"listener name %q: use up to 32 lower-case letters, digits and dashes, and a letter first", l.Name)
+		r.check(!names[l.Name], "there are two listeners named %q: give each --listen its own name", l.Name)
+		names[l.Name] = true
+		if l.Address == "" {
+			r.check(false, "listener %q is advertised but has no address: add --listen %s=HOST:PORT", l.Name, l.Name)
+			continue
+		}
+		host, port := r.address(l.Name, "--listen", l.Address, 0)
+		r.check(port == 0 || !addresses[l.Address], "two listeners have the address %s: give each its own", l.Address)
+		addresses[l.Address] = true
+		if l.Advertise != "" {
+			host, _ = r.address(l.Name, "--advertise", l.Advertise, 1)
+		}
+		r.check(!everywhere(host), "listener %q has no address that clients can be told, since %q means every interface: add --advertise %s=HOST:PORT",
+			l.Name, host, l.Name)
+	}
+}
+
+// address splits host:port; on an error it returns a host that no other rule
+// complains about.
+func (r *rules) address(listener, flag, address string, lowest uint64) (host string, port uint64) {
+	host, text, err := net.SplitHostPort(address)
+	if err == nil {
+		port, err = strconv.ParseUint(text, 10, 16)
+	}
+	if err != nil || port < lowest {
+		r.check(false, "%s of listener %q is %q: give HOST:PORT with a port from %d to 65535", flag, listener, address, lowest)
+		return "localhost", 0
+	}
+	return host, port
+}
+
+// everywhere says whether host stands for all interfaces, to listen on.
+func everywhere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// loopback says whether only this machine can reach host. A name other than
+// localhost could mean anything.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// exposure keeps plaintext on this machine.
+func (r *rules) exposure(c Config) {
+	if c.TLS.enabled() {
+		r.check(!c.Insecure, "--insecure asks for plaintext, but there is a TLS certificate: leave one of them out")
+		return
+	}
+	for _, l := range c.Listeners {
+		host, _, err := net.SplitHostPort(l.Address)
+		r.check(c.Insecure || err != nil || loopback(host),
+			"listener %q would speak plaintext on %s, which other machines can reach: "+
+				"give --tls-cert-file and --tls-key-file, or allow it with --insecure", l.Name, l.Address)
+	}
+}
+
+func (t TLSConfig) enabled() bool { return t != TLSConfig{} }
+
+func (r *rules) tls(t TLSConfig) {
+	files := t.CertFile != "" || t.KeyFile != "" || t.ClientCAFile != ""
+	texts := t.CertPEM != "" || t.KeyPEM != "" || t.ClientCAPEM != ""
+	switch {
+	case files && texts:
+		r.check(false, "TLS is given as files (--tls-cert-file and so on) and as texts (%s and so on): use one form only", envCertPEM)
+	case files:
+		r.pair(t.CertFile, t.KeyFile, "--tls-cert-file", "--tls-key-file")
+	case texts:
+		r.pair(t.CertPEM, t.KeyPEM, envCertPEM, envKeyPEM)
+	}
+}
+
+func (r *rules) pair(cert, key, certName, keyName string) {
+	r.check(cert != "" && key != "", "a TLS server needs its certificate and its key: give %s and %s", certName, keyName)
+}
+
+func (r *rules) store(s StoreConfig) {
+	r.oneOf("--store", s.Kind, StoreFiles, StoreMemory)
+	r.check(s.Kind != StoreFiles || s.Dir != "", "--store files needs a folder: give one with --store-dir")
+	r.check(s.MemoryKeepBytes >= 0, "--store-memory-keep-bytes is %d: give a size, or 0 to keep all", s.MemoryKeepBytes)
+	r.check(s.MemoryKeepBytes == 0 || s.Kind == StoreMemory, "--store-memory-keep-bytes would let --store files lose data: use --store memory, or leave it out")
+	for flag, text := range map[string]string{"--store-put-latency": s.PutLatency, "--store-commit-latency": s.CommitLatency} {
+		if text != "" {
+			_, err := faults.ParseLatency(text)
+			r.check(err == nil, "%s: %w", flag, err)
+		}
+	}
+	for _, text := range s.Faults {
+		_, err := faults.ParseRule(text)
+		r.check(err == nil, "--store-fault: %w", err)
+	}
+}
+
+func (r *rules) flush(c Config) {
+	f, b := c.Flush, c.Buffers
+	r.check(f.Bytes > 0, "--flush-bytes is %d: give a size above 0", f.Bytes)
+	r.check(f.Bytes <= b.Bytes, "--flush-bytes (%s) is more than --buffer-bytes (%s), so that it would never be reached: lower it, or raise the buffers",
+		formatSize(f.Bytes), formatSize(b.Bytes))
+	r.check(c.Limits.MaxBatchBytes <= b.Bytes, "--max-batch-bytes (%s) is more than --buffer-bytes (%s), so that such a batch would never fit: lower it, or raise the buffers",
+		formatSize(c.Limits.MaxBatchBytes), formatSize(b.Bytes))
+	r.check(b.CacheBytes >= minCacheBytes, "--cache-bytes is %d: give at least %s", b.CacheBytes, formatSize(minCacheBytes))
+	r.check(f.Age > 0, "--flush-age is %s: give a duration above 0", f.Age)
+	r.check(f.Age < c.AckTimeout, "--ack-timeout (%s) is not above --flush-age (%s), so that batches would time out before they are flushed: raise it",
+		c.AckTimeout, f.Age)
+	r.check(f.MaxPerSecond == NoCeiling || f.MaxPerSecond > 0, "--flush-max-per-second is %v: give a number above 0, or 0 for no ceiling", f.MaxPerSecond)
+	r.between("--flush-concurrency", int64(f.Concurrency), 1, 1024)
+}
+
+func (r *rules) limits(l LimitConfig) {
+	r.between("--max-batch-bytes", l.MaxBatchBytes, batch.HeaderSize+1, batch.MaxSize)
+	r.between("--max-partitions", int64(l.MaxPartitions), 1, maxPartitions)
+	r.check(l.MaxProducerStates > 0, "--max-producer-states is %d: give a number above 0", l.MaxProducerStates)
+}

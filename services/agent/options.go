@@ -1,0 +1,76 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net"
+	"runtime/debug"
+
+	"google.golang.org/grpc"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/credentials"
+	"github.com/streamhouse/streamhouse/services/agent/internal/server"
+)
+
+// Option changes what New works with, beside the settings that a process has.
+type Option func(*options)
+
+type options struct {
+	logger    *slog.Logger
+	listeners map[string]net.Listener
+	memory    *Memory
+}
+
+// WithLogger sends the agent's log to l; by default it has none.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithListener serves the named listener on l instead of its address: for
+// tests without a network.
+func WithListener(name string, l net.Listener) Option {
+	return func(o *options) { o.listeners[name] = l }
+}
+
+// WithMemory keeps everything in m, whatever store is configured.
+func WithMemory(m *Memory) Option { return func(o *options) { o.memory = m } }
+
+func applyOptions(opts []Option) options {
+	o := options{logger: slog.New(slog.DiscardHandler), listeners: map[string]net.Listener{}}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+// version is stamped by the build: -ldflags "-X <this package>.version=v1.2.3".
+var version string
+
+// Version is that of the program: what the build stamped, or what Go knows of
+// the module it was installed from.
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		return cmp.Or(info.Main.Version, "(devel)")
+	}
+	return cmp.Or(version, "(devel)")
+}
+
+// listen binds all listeners.
+func (a *Agent) listen(o options) (*server.Server, error) {
+	opts := server.Options{Logger: a.log}
+	source := credentials.Source(a.cfg.TLS)
+	if a.cfg.TLS.enabled() {
+		var err error
+		if opts.TLS, err = credentials.Server(source, a.log); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range a.cfg.Listeners {
+		opts.Listeners = append(opts.Listeners, server.Listener{
+			Name: l.Name, Address: l.Address, Advertise: l.Advertise, Listener: o.listeners[l.Name],
+		})
+	}
+	opts.Register = func(name string, s *grpc.Server) {
+		a.services.Register(s, name, func() string { return a.server.Advertised()[name] })
+	}
+	return server.New(context.Background(), opts)
+}

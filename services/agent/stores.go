@@ -1,0 +1,116 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/bolt"
+	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
+	"github.com/streamhouse/streamhouse/services/agent/internal/files"
+	"github.com/streamhouse/streamhouse/services/agent/internal/memory"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
+	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
+)
+
+// Memory is a store that lasts as long as the process: agents that are run one
+// after the other over the same Memory find what the others left. For tests.
+type Memory struct {
+	objects objstore.Store
+	rows    meta.Store
+}
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory {
+	return &Memory{objects: memory.NewObjects(), rows: memory.NewRows()}
+}
+
+// stores are the two stores of an agent and what guards them.
+type stores struct {
+	objects objstore.Store
+	rows    meta.Store
+	unlock  func() error
+	faults  *faults.Injector
+}
+
+// openStores opens the configured stores. Requests are counted and timed
+// outermost, so that injected latency shows.
+func openStores(cfg StoreConfig, shared *Memory, counts *stats.Stats) (*stores, error) {
+	s, err := openPlain(cfg, shared)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.inject(cfg); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.objects, s.rows = counts.Objects(s.objects), counts.Rows(s.rows)
+	return s, nil
+}
+
+func openPlain(cfg StoreConfig, shared *Memory) (*stores, error) {
+	none := func() error { return nil }
+	switch {
+	case shared != nil:
+		return &stores{objects: shared.objects, rows: shared.rows, unlock: none}, nil
+	case cfg.Kind == StoreMemory:
+		var objects objstore.Store = memory.NewObjects()
+		if cfg.MemoryKeepBytes > 0 {
+			objects = memory.NewSink(int64(cfg.MemoryKeepBytes))
+		}
+		return &stores{objects: objects, rows: memory.NewRows(), unlock: none}, nil
+	default:
+		return openFiles(cfg.Dir)
+	}
+}
+
+// openFiles opens the embedded store, which this process then holds alone:
+// whatever session wrote to it before is dead.
+func openFiles(dir string) (*stores, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("make store folder: %w", err)
+	}
+	unlock, err := files.Lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := files.Open(filepath.Join(dir, "objects"))
+	if err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	rows, err := bolt.Open(filepath.Join(dir, "meta.db"))
+	if err != nil {
+		return nil, errors.Join(err, objects.Close(), unlock())
+	}
+	return &stores{objects: objects, rows: rows, unlock: unlock}, nil
+}
+
+// inject adds the latency and the faults that tests and benchmarks ask for.
+func (s *stores) inject(cfg StoreConfig) error {
+	plan := faults.Plan{Seed: cfg.FaultSeed}
+	var err error
+	if plan.Put, err = faults.ParseLatency(cfg.PutLatency); err != nil {
+		return err
+	}
+	if plan.Commit, err = faults.ParseLatency(cfg.CommitLatency); err != nil {
+		return err
+	}
+	for _, text := range cfg.Faults {
+		rule, err := faults.ParseRule(text)
+		if err != nil {
+			return err
+		}
+		plan.Rules = append(plan.Rules, rule)
+	}
+	if cfg.PutLatency == "" && cfg.CommitLatency == "" && len(plan.Rules) == 0 {
+		return nil
+	}
+	s.faults = faults.New(plan)
+	s.objects, s.rows = s.faults.Objects(s.objects), s.faults.Rows(s.rows)
+	return nil
+}
+
+func (s *stores) close() error {
+	return errors.Join(s.objects.Close(), s.rows.Close(), s.unlock())
+}
