@@ -87,7 +87,7 @@ func (l *loader) environment(environ []string, texts map[string]*string) {
 			l.set("environment variable "+name, flag, value)
 		default:
 			all := slices.Concat(slices.Collect(maps.Keys(flags)), slices.Collect(maps.Keys(texts)))
-			l.fail("environment variable %s is no setting%s", name, suggest(name, all))
+			l.fail("environment variable %s is no setting%s", name, suggest(EnvPrefix, name, all))
 		}
 	}
 }
@@ -137,7 +137,7 @@ func (l *loader) line(source, flag string, node *yaml.Node) {
 	case flag == "config":
 		l.fail("%s: a file of settings cannot name another: leave config out", source)
 	case !slices.Contains(l.known, flag):
-		l.fail("%s: %q is no setting%s", source, flag, suggest(flag, l.known))
+		l.fail("%s: %q is no setting%s", source, flag, suggest("", flag, l.known))
 	case !ok:
 		l.fail("%s: %s has no value that a flag could take: give one, or a list of them", source, flag)
 	default:

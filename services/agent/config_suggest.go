@@ -1,12 +1,17 @@
 package agent
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // suggest ends a sentence about an unknown name with the known one that was
-// probably meant, or with where they are all listed.
-func suggest(unknown string, known []string) string {
+// probably meant, or with where they are all listed. Every name has the prefix.
+func suggest(prefix, unknown string, known []string) string {
+	unknown = strings.TrimPrefix(unknown, prefix)
 	best, least := "", len(unknown)/2+1
 	for _, name := range known {
+		name = strings.TrimPrefix(name, prefix)
 		if d := distance(unknown, name); d < least || d == least && name < best {
 			best, least = name, d
 		}
@@ -14,7 +19,7 @@ func suggest(unknown string, known []string) string {
 	if best == "" {
 		return ": docs/configuration.md lists all"
 	}
-	return fmt.Sprintf(": did you mean %s?", best)
+	return fmt.Sprintf(": did you mean %s%s?", prefix, best)
 }
 
 // distance counts the letters to insert, delete or replace to make b of a.

@@ -88,7 +88,9 @@ func TestAcceptedConfigs(t *testing.T) {
 			c.Listeners[0].Address, c.Listeners[0].Advertise = "0.0.0.0:7070", "host:7070"
 		},
 		"no ceiling": func(c *Config) { c.Flush.MaxPerSecond = NoCeiling },
-		"memory":     func(c *Config) { c.Store = StoreConfig{Kind: StoreMemory, MemoryKeepBytes: 1, PutLatency: "60ms/200ms"} },
+		"memory": func(c *Config) {
+			c.Store = StoreConfig{Kind: StoreMemory, MemoryKeepBytes: 1, PutLatency: "60ms/200ms"}
+		},
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -97,7 +97,7 @@ var errVersion = errors.New("the version was asked for")
 func (p *process) configure(cfg *Config, fs *pflag.FlagSet, args []string) error {
 	if err := fs.Parse(args); err != nil {
 		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && len(unknown.GetSpecifiedName()) > 1 {
-			return fmt.Errorf("%w%s", err, suggest(unknown.GetSpecifiedName(), settings()))
+			return fmt.Errorf("%w%s", err, suggest("--", "--"+unknown.GetSpecifiedName(), settings()))
 		}
 		return err
 	}

@@ -90,11 +90,13 @@ func openFiles(dir string) (*stores, error) {
 func (s *stores) inject(cfg StoreConfig) error {
 	plan := faults.Plan{Seed: cfg.FaultSeed}
 	var err error
-	if plan.Put, err = faults.ParseLatency(cfg.PutLatency); err != nil {
-		return err
-	}
-	if plan.Commit, err = faults.ParseLatency(cfg.CommitLatency); err != nil {
-		return err
+	for text, latency := range map[*string]*faults.Latency{&cfg.PutLatency: &plan.Put, &cfg.CommitLatency: &plan.Commit} {
+		if *text == "" {
+			continue
+		}
+		if *latency, err = faults.ParseLatency(*text); err != nil {
+			return err
+		}
 	}
 	for _, text := range cfg.Faults {
 		rule, err := faults.ParseRule(text)

@@ -31,7 +31,7 @@ func (s *agentServer) GetStats(context.Context, *streamhousev1.GetStatsRequest) 
 		BufferedBytes: uint64(used), BufferLimitBytes: uint64(limit),
 		CpuSeconds: process.CPU.Seconds(), HeapAllocations: process.Allocations,
 		ResidentBytes: process.Resident, PeakResidentBytes: process.PeakResident,
-		PutLatency: summary(&s.stats.PutLatency), CommitLatency: summary(&s.stats.RowCreateLatency),
+		PutLatency: summary(&s.stats.PutLatency), CommitLatency: summary(&s.stats.CommitLatency),
 	}, nil
 }
 

@@ -9,7 +9,7 @@ type Stats struct {
 	Segments, SegmentBytes       atomic.Uint64 // committed
 	Puts, Gets, Lists, Deletes   atomic.Uint64 // of objects
 	RowReads, RowWrites          atomic.Uint64
-	PutLatency, RowCreateLatency Latency
+	PutLatency, CommitLatency Latency
 }
 
 // Committed implements flush.Counters.

@@ -54,8 +54,8 @@ func (r rows) Create(ctx context.Context, row meta.Row) error {
 	began := time.Now()
 	err := r.Store.Create(ctx, row)
 	r.s.RowWrites.Add(1)
-	if err == nil {
-		r.s.RowCreateLatency.Observe(time.Since(began))
+	if err == nil && row.Kind() == meta.Journal {
+		r.s.CommitLatency.Observe(time.Since(began))
 	}
 	return err
 }
