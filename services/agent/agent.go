@@ -182,3 +182,12 @@ func (a *Agent) hostOptions() host.Options {
 		CacheBytes: a.cfg.Buffers.CacheBytes,
 	}
 }
+
+// InjectedFaults counts the faults of StoreConfig.Faults that came true: a
+// test that makes every N-th request fail knows by it when N is past the end.
+func (a *Agent) InjectedFaults() uint64 {
+	if a.stores.faults == nil {
+		return 0
+	}
+	return a.stores.faults.Injected()
+}

@@ -5,11 +5,11 @@ import "sync/atomic"
 // Stats counts since the process started. It is safe for concurrent use, and
 // its zero value is ready.
 type Stats struct {
-	Records, Batches, Bytes      atomic.Uint64 // appended and committed
-	Segments, SegmentBytes       atomic.Uint64 // committed
-	Puts, Gets, Lists, Deletes   atomic.Uint64 // of objects
-	RowReads, RowWrites          atomic.Uint64
-	PutLatency, CommitLatency Latency
+	Records, Batches, Bytes    atomic.Uint64 // appended and committed
+	Segments, SegmentBytes     atomic.Uint64 // committed
+	Puts, Gets, Lists, Deletes atomic.Uint64 // of objects
+	RowReads, RowWrites        atomic.Uint64
+	PutLatency, CommitLatency  Latency
 }
 
 // Committed implements flush.Counters.
