@@ -125,8 +125,12 @@ func TestUnusableSettings(t *testing.T) {
 		file    string
 		want    []string
 	}{
-		{"unknown variable", []string{"STREAMHOUSE_FLUSH_BYTE=1"}, "",
-			[]string{"environment variable STREAMHOUSE_FLUSH_BYTE is no setting: did you mean STREAMHOUSE_FLUSH_BYTES?"}},
+		{
+			"unknown variable",
+			[]string{"STREAMHOUSE_FLUSH_BYTE=1"},
+			"",
+			[]string{"environment variable STREAMHOUSE_FLUSH_BYTE is no setting: did you mean STREAMHOUSE_FLUSH_BYTES?"},
+		},
 		{"misspelt text", []string{"STREAMHOUSE_TLS_CERTPEM=x"}, "", []string{"did you mean STREAMHOUSE_TLS_CERT_PEM?"}},
 		{"nothing like it", []string{"STREAMHOUSE_X=1"}, "", []string{"docs/configuration.md lists all"}},
 		{"bad variable", []string{"STREAMHOUSE_FLUSH_AGE=fast"}, "", []string{"environment variable STREAMHOUSE_FLUSH_AGE: ", `"fast"`}},

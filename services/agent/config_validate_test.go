@@ -15,12 +15,18 @@ func TestRefusedConfigs(t *testing.T) {
 	}{
 		{"listener without a name", func(c *Config) { c.Listeners[0].Name = "" }, `listener name "": use`},
 		{"upper case", func(c *Config) { c.Listeners[0].Name = "Internal" }, `listener name "Internal": use`},
-		{"two of one name", func(c *Config) { c.Listeners = append(c.Listeners, Listener{Name: "internal", Address: "127.0.0.1:1"}) },
-			`two listeners named "internal"`},
-		{"two of one address", func(c *Config) { c.Listeners = append(c.Listeners, Listener{Name: "other", Address: "127.0.0.1:7070"}) },
-			"two listeners have the address 127.0.0.1:7070"},
-		{"advertised only", func(c *Config) { c.Listeners = append(c.Listeners, Listener{Name: "other", Advertise: "host:1"}) },
-			"add --listen other=HOST:PORT"},
+		{
+			"two of one name", func(c *Config) { c.Listeners = append(c.Listeners, Listener{Name: "internal", Address: "127.0.0.1:1"}) },
+			`two listeners named "internal"`,
+		},
+		{
+			"two of one address", func(c *Config) { c.Listeners = append(c.Listeners, Listener{Name: "other", Address: "127.0.0.1:7070"}) },
+			"two listeners have the address 127.0.0.1:7070",
+		},
+		{
+			"advertised only", func(c *Config) { c.Listeners = append(c.Listeners, Listener{Name: "other", Advertise: "host:1"}) },
+			"add --listen other=HOST:PORT",
+		},
 		{"no port", func(c *Config) { c.Listeners[0].Address = "127.0.0.1" }, `--listen of listener "internal" is "127.0.0.1": give HOST:PORT`},
 		{"port by name", func(c *Config) { c.Listeners[0].Address = "127.0.0.1:http" }, "give HOST:PORT with a port from 0"},
 		{"port too high", func(c *Config) { c.Listeners[0].Address = "127.0.0.1:65536" }, "give HOST:PORT with a port from 0"},
