@@ -1,0 +1,115 @@
+package producer
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/streamhouse/streamhouse/libs/producer/internal/quota"
+	"github.com/streamhouse/streamhouse/proto/batch"
+)
+
+// config is what the options set.
+type config struct {
+	topic       string
+	partitioner Partitioner
+
+	batchRecords int
+	batchBytes   int
+	linger       time.Duration
+	compression  Codec
+
+	maxBufferedRecords int
+	maxBufferedBytes   int
+	failWhenFull       bool
+
+	connections      int
+	maxInFlight      int
+	maxInFlightBytes int
+
+	retry           RetryPolicy
+	deliveryTimeout time.Duration
+	requestTimeout  time.Duration
+	dialTimeout     time.Duration
+
+	tls         *tls.Config
+	plaintext   bool
+	perRPC      []credentials.PerRPCCredentials
+	dialOptions []grpc.DialOption
+	log         *slog.Logger
+}
+
+// agentWindow is how many batches of a producer an agent remembers per
+// partition, and so the most that may be in flight.
+const agentWindow = 128
+
+// largestRecord is the RecordSize that still fits a batch by itself.
+const largestRecord = batch.MaxSize - batch.HeaderSize
+
+func defaultConfig() config {
+	return config{
+		partitioner:        ByKey(),
+		batchRecords:       100,
+		batchBytes:         1 << 20,
+		linger:             100 * time.Millisecond,
+		compression:        S2,
+		maxBufferedRecords: 1 << 20,
+		maxBufferedBytes:   64 << 20,
+		connections:        1,
+		maxInFlight:        agentWindow,
+		maxInFlightBytes:   64 << 20,
+		retry:              DefaultRetryPolicy(),
+		deliveryTimeout:    2 * time.Minute,
+		requestTimeout:     30 * time.Second,
+		dialTimeout:        10 * time.Second,
+		plaintext:          true,
+		log:                slog.New(slog.DiscardHandler),
+	}
+}
+
+// validate holds every rule. All that is wrong is told at once.
+func (c *config) validate() error {
+	var wrong []error
+	rule := func(ok bool, format string, args ...any) {
+		if !ok {
+			wrong = append(wrong, fmt.Errorf(format, args...))
+		}
+	}
+	upTo := func(name string, v, limit int) {
+		rule(v >= 1 && v <= limit, "%s is %d: it must be from 1 to %d", name, v, limit)
+	}
+	positive := func(name string, d time.Duration) {
+		rule(d > 0, "%s is %v: it must be positive", name, d)
+	}
+	upTo("WithBatchRecords", c.batchRecords, 1<<20)
+	upTo("WithBatchBytes", c.batchBytes, batch.MaxSize)
+	upTo("WithMaxBufferedRecords", c.maxBufferedRecords, quota.MaxRecords)
+	upTo("WithMaxBufferedBytes", c.maxBufferedBytes, quota.MaxBytes)
+	upTo("WithConnections", c.connections, 16)
+	upTo("WithMaxInFlight", c.maxInFlight, agentWindow)
+	upTo("WithMaxInFlightBytes", c.maxInFlightBytes, quota.MaxBytes)
+	positive("WithDeliveryTimeout", c.deliveryTimeout)
+	positive("WithRequestTimeout", c.requestTimeout)
+	positive("WithDialTimeout", c.dialTimeout)
+	rule(c.linger >= 0, "WithLinger is %v: it must not be negative", c.linger)
+	rule(c.linger < c.deliveryTimeout, "WithLinger (%v) must be below WithDeliveryTimeout (%v): no record would be sent in time",
+		c.linger, c.deliveryTimeout)
+	rule(c.maxBufferedRecords >= c.batchRecords, "WithMaxBufferedRecords (%d) is below WithBatchRecords (%d): no batch would ever be full",
+		c.maxBufferedRecords, c.batchRecords)
+	rule(c.maxBufferedBytes >= c.batchBytes, "WithMaxBufferedBytes (%d) is below WithBatchBytes (%d): no batch would ever be full",
+		c.maxBufferedBytes, c.batchBytes)
+	rule(c.compression <= S2, "WithCompression: %v is unknown: use NoCompression, LZ4, Zstd or S2", c.compression)
+	rule(c.partitioner != nil, "WithPartitioner is nil: use ByKey(), Manual() or your own")
+	rule(c.plaintext || c.tls != nil, "WithTLS is nil: leave it out for plaintext, or pass &tls.Config{} for the system's roots")
+	rule(c.log != nil, "WithLogger is nil: leave it out for silence")
+	rule(c.retry.problem() == "", "WithRetryPolicy: %s", c.retry.problem())
+	return errors.Join(wrong...)
+}
+
+// maxRecord is the largest RecordSize that is taken.
+func (c *config) maxRecord() int { return min(largestRecord, c.maxBufferedBytes) }

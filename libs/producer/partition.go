@@ -1,0 +1,177 @@
+package producer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/streamhouse/streamhouse/libs/producer/internal/fifo"
+	"github.com/streamhouse/streamhouse/proto/batch"
+)
+
+// partition holds everything that is on its way to one partition. It has no
+// goroutine: those that send records close its batches, a link takes them, and
+// the link's answers move it on. See DESIGN.md for the invariants.
+type partition struct {
+	p     *Producer
+	topic *topic
+	index uint32
+
+	mu struct {
+		sync.Mutex
+		refuse error // set by Close
+		open   *recordBatch
+		// sealed are the closed batches that are not delivered, oldest first.
+		// The first of them is never resolved: resolved ones leave at once
+		// when they come to the front. Those before index sent are under way
+		// or were, in this round of transmissions.
+		sealed fifo.Queue[*recordBatch]
+		sent   int
+		flying int // batches with a pending transmission
+
+		id       uint64 // producer id, 0 until it is needed
+		nextSeq  uint64
+		lastSend time.Time // when the latest numbered batch was born
+
+		route
+		recovery
+
+		timer   *time.Timer
+		armedAt time.Time // zero while the timer is not armed
+
+		lastSize, lastRecords int // of the batch closed last, for the next one
+	}
+}
+
+// route is which link sends the partition's batches. mu guards it.
+type route struct {
+	link     *link
+	next     *link // takes over as soon as nothing is under way
+	queuedAt *link // in whose run queue the partition stands
+	// resolving: nothing is sent until the topic's metadata was fetched anew.
+	resolving bool
+	moves     int // refusals for the owner's sake since the last success
+}
+
+func newPartition(t *topic, index uint32, l *link) *partition {
+	pt := &partition{p: t.p, topic: t, index: index}
+	pt.mu.link = l
+	return pt
+}
+
+// append adds a record to the open batch, and closes the batch when it is
+// full. Compression is left to after the lock.
+func (pt *partition) append(rec *batch.Record, size int, done func(Ack, error), async bool) error {
+	cfg := &pt.p.cfg
+	var before, after *recordBatch
+	pt.mu.Lock()
+	if err := pt.refusesLocked(); err != nil {
+		pt.mu.Unlock()
+		return err
+	}
+	if pt.mu.open != nil && !pt.mu.open.fits(size, cfg.batchBytes) {
+		before = pt.closeLocked()
+	}
+	if pt.mu.open == nil {
+		pt.openLocked(size)
+	}
+	pt.mu.open.add(rec, size, done, async)
+	if pt.mu.open.full(cfg.batchRecords, cfg.batchBytes) {
+		after = pt.closeLocked()
+	} else if cfg.linger == 0 {
+		pt.scheduleLocked()
+	}
+	pt.mu.Unlock()
+	pt.encode(before)
+	pt.encode(after)
+	return nil
+}
+
+// refusesLocked returns why no more records are taken. Being asked under the
+// lock, a topic that finds its partitions idle after it is gone knows that they
+// stay so.
+func (pt *partition) refusesLocked() error {
+	if pt.topic.gone.Load() {
+		return errTopicGone
+	}
+	return pt.mu.refuse
+}
+
+func (pt *partition) openLocked(size int) {
+	b := pt.p.pool.get(max(size, pt.mu.lastSize), max(1, pt.mu.lastRecords))
+	b.part, b.born = pt, time.Now()
+	pt.mu.open = b
+	pt.armLocked(pt.closingTime(b))
+}
+
+// closingTime is when the open batch is closed at the latest. With linger 0 it
+// is the link that closes it, and the delivery timeout stands behind that.
+func (pt *partition) closingTime(b *recordBatch) time.Time {
+	cfg := &pt.p.cfg
+	if cfg.linger == 0 {
+		return b.born.Add(cfg.deliveryTimeout)
+	}
+	return b.born.Add(cfg.linger)
+}
+
+// closeLocked ends the open batch, if there is one. The caller encodes what it
+// returns, after it has let go of the lock.
+func (pt *partition) closeLocked() *recordBatch {
+	b := pt.mu.open
+	if b == nil {
+		return nil
+	}
+	pt.mu.open = nil
+	pt.mu.lastSize, pt.mu.lastRecords = b.builder.Size(), len(b.callbacks)
+	b.capacity = max(b.capacity, b.builder.Size())
+	pt.mu.sealed.Push(b)
+	pt.armLocked(b.born.Add(pt.p.cfg.deliveryTimeout))
+	if pt.topic.observer != nil {
+		pt.topic.observer.BatchClosed(int(pt.index))
+	}
+	if pt.p.cfg.compression == NoCompression {
+		b.state = waiting
+		pt.scheduleLocked()
+		return nil
+	}
+	b.state = encoding
+	return b
+}
+
+// encode compresses a batch that closeLocked returned; nil is fine.
+func (pt *partition) encode(b *recordBatch) {
+	if b == nil {
+		return
+	}
+	b.builder.Compress(pt.p.cfg.compression)
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	if b.state == encoding { // else it was given up meanwhile
+		b.state = waiting
+		pt.scheduleLocked()
+	}
+}
+
+// flush closes the open batch and makes w wait for everything that was sent so
+// far. With refuse set, no more records are taken.
+func (pt *partition) flush(w *flushWait, refuse error) {
+	pt.mu.Lock()
+	if refuse != nil {
+		pt.mu.refuse = refuse
+	}
+	b := pt.closeLocked()
+	if n := pt.mu.sealed.Len(); n > 0 {
+		// Batches leave in order: the last one is resolved after all others.
+		last := pt.mu.sealed.At(n - 1)
+		last.flushes = append(last.flushes, w)
+		w.add()
+	}
+	pt.mu.Unlock()
+	pt.encode(b)
+}
+
+// idle tells whether nothing is on its way.
+func (pt *partition) idle() bool {
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	return pt.mu.open == nil && pt.mu.sealed.Len() == 0
+}
