@@ -71,7 +71,7 @@ func (p *process) main(ctx context.Context, args []string) int {
 	}
 	log := newLogger(cfg.Log, p.stderr)
 	logSettings(log, fs)
-	limitMemory(cfg.Buffers, p.environ)
+	limitMemory(cfg, p.environ)
 	code, err := p.run(ctx, cfg, log)
 	if err != nil {
 		fmt.Fprintf(p.stderr, "streamhouse-agent: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))

@@ -287,16 +287,27 @@ func TestSettingsAreLogged(t *testing.T) {
 }
 
 // The Go heap would grow to twice the buffers; but who sets GOMEMLIMIT decides.
+// A limit that is lower than what a store in memory holds would leave the
+// process to the garbage collector.
 func TestMemoryLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
-	cfg := BufferConfig{Bytes: 256 << 20, CacheBytes: 64 << 20}
-	limitMemory(cfg, []string{"GOMEMLIMIT=1GiB"})
-	if got := debug.SetMemoryLimit(-1); got != before {
-		t.Errorf("GOMEMLIMIT was overruled with %d", got)
+	tests := []struct {
+		name  string
+		store StoreConfig
+		env   string
+		want  int64
+	}{
+		{"files", StoreConfig{Kind: StoreFiles}, "GOMEMLIMIT=", 448 << 20},
+		{"memory", StoreConfig{Kind: StoreMemory}, "", before},
+		{"memory with a bound", StoreConfig{Kind: StoreMemory, MemoryKeepBytes: 64 << 20}, "", 512 << 20},
+		{"GOMEMLIMIT", StoreConfig{Kind: StoreFiles}, "GOMEMLIMIT=1GiB", before},
 	}
-	limitMemory(cfg, []string{"PATH=/bin", "GOMEMLIMIT="})
-	if got := debug.SetMemoryLimit(-1); got != 448<<20 {
-		t.Errorf("the limit is %d, want 448 MiB", got)
+	for _, test := range tests {
+		debug.SetMemoryLimit(before)
+		limitMemory(Config{Store: test.store}.WithDefaults(), []string{"PATH=/bin", test.env})
+		if got := debug.SetMemoryLimit(-1); got != test.want {
+			t.Errorf("%s: the limit is %d, want %d", test.name, got, test.want)
+		}
 	}
 }

@@ -43,13 +43,16 @@ const beside = 128 << 20
 
 // limitMemory has garbage collected before the process takes much more than
 // its settings say. By itself, Go lets the heap grow to twice what is in use,
-// and what is in use are the buffers. GOMEMLIMIT goes before.
-func limitMemory(cfg BufferConfig, environ []string) {
+// and what is in use are the buffers. GOMEMLIMIT goes before. A store in memory
+// counts too, and where that has no bound, nothing has: a limit below what is
+// in use would have the collector run all the time.
+func limitMemory(cfg Config, environ []string) {
 	set := slices.ContainsFunc(environ, func(entry string) bool {
 		return strings.HasPrefix(entry, "GOMEMLIMIT=") && entry != "GOMEMLIMIT="
 	})
-	if !set {
-		debug.SetMemoryLimit(cfg.Bytes + cfg.CacheBytes + beside)
+	unbounded := cfg.Store.Kind == StoreMemory && cfg.Store.MemoryKeepBytes == 0
+	if !set && !unbounded {
+		debug.SetMemoryLimit(cfg.Buffers.Bytes + cfg.Buffers.CacheBytes + cfg.Store.MemoryKeepBytes + beside)
 	}
 }
 
