@@ -160,6 +160,7 @@ func (a *Agent) announce() {
 
 func (a *Agent) drain(life context.Context, h *host.Host) error {
 	a.log.Info("draining", slog.Duration("limit", a.cfg.DrainTimeout))
+	a.server.Withdraw()
 	ctx, cancel := context.WithTimeoutCause(life, a.cfg.DrainTimeout, errors.New("the drain took longer than its limit"))
 	defer cancel()
 	if err := h.Leave(ctx); err != nil {

@@ -57,7 +57,7 @@ func openPlain(cfg StoreConfig, shared *Memory) (*stores, error) {
 	case cfg.Kind == StoreMemory:
 		var objects objstore.Store = memory.NewObjects()
 		if cfg.MemoryKeepBytes > 0 {
-			objects = memory.NewSink(int64(cfg.MemoryKeepBytes))
+			objects = memory.NewSink(cfg.MemoryKeepBytes)
 		}
 		return &stores{objects: objects, rows: memory.NewRows(), unlock: none}, nil
 	default:

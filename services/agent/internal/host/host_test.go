@@ -81,9 +81,9 @@ func (w *world) start() *running {
 }
 
 // crash stops a host as kill -9 would: nothing is released.
-func (r *running) crash() error {
+func (r *running) crash() {
 	r.kill(errKilled)
-	return <-r.ended
+	<-r.ended
 }
 
 // leave stops a host in good order.
@@ -142,7 +142,10 @@ func mustProduce(t *testing.T, r *running, w *world, b *flush.Batch, want uint64
 func TestRestart(t *testing.T) {
 	for name, stop := range map[string]func(*testing.T, *running){
 		"crash": func(_ *testing.T, r *running) { r.crash() },
-		"leave": func(t *testing.T, r *running) { r.leave(t) },
+		"leave": func(t *testing.T, r *running) {
+			t.Helper()
+			r.leave(t)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
