@@ -9,8 +9,13 @@ import (
 	"time"
 )
 
-// ErrCorrupt is returned for a stored state that cannot be read.
-var ErrCorrupt = errors.New("corrupt producer state")
+// Errors that Parse returns, wrapped.
+var (
+	// ErrCorrupt is returned for a stored state that cannot be read.
+	ErrCorrupt = errors.New("corrupt producer state")
+	// ErrTooNew is returned for one that a newer program stored.
+	ErrTooNew = errors.New("producer state of a newer format")
+)
 
 // stateVersion is the first byte of a stored state.
 const stateVersion = 1
@@ -58,10 +63,14 @@ func (p *producer[F]) append(dst []byte) []byte {
 // Parse reads what Append wrote. The age of every producer starts again at
 // now: times of two machines are never compared.
 func Parse[F any](b []byte, now time.Time) (s *State[F], end uint64, err error) {
-	r := stateReader{b: b}
-	if v := r.bytes(1); v == nil || v[0] > stateVersion {
-		return nil, 0, fmt.Errorf("read producer state: %w: a version that this program does not know", ErrCorrupt)
+	switch {
+	case len(b) == 0 || b[0] == 0:
+		return nil, 0, fmt.Errorf("read producer state: %w: it has no version", ErrCorrupt)
+	case b[0] > stateVersion:
+		return nil, 0, fmt.Errorf("read producer state: %w: version %d, and this program reads up to %d: upgrade it",
+			ErrTooNew, b[0], stateVersion)
 	}
+	r := stateReader{b: b[1:]}
 	end = r.uvarint(math.MaxUint64)
 	s = &State[F]{}
 	for range r.uvarint(uint64(len(b))) {
