@@ -24,9 +24,10 @@ type Commit struct {
 	State bool
 }
 
-// maxCommits bounds how many partitions a row can name: what fits DynamoDB's
-// item limit of 400 KB at 24 bytes each, with room for the rest of the row.
-const maxCommits = 16_000
+// MaxCommits bounds how many partitions a row can name: what fits DynamoDB's
+// item limit of 400 KB at 24 bytes each, with room for the rest of the row. A
+// row with more would stand, and could not be read.
+const MaxCommits = 1 << 14
 
 // ErrCorrupt is returned for packed commits that cannot be read.
 var ErrCorrupt = errors.New("corrupt journal row")
@@ -65,7 +66,7 @@ func sizeAndState(c *Commit) uint64 {
 // ParseCommits reads what AppendCommits wrote.
 func ParseCommits(b []byte) ([]Commit, error) {
 	r := reader{b: b}
-	n := r.uvarint(maxCommits)
+	n := r.uvarint(MaxCommits)
 	if r.err != nil || n > uint64(len(b)) {
 		return nil, fmt.Errorf("read commits: %w", ErrCorrupt)
 	}
