@@ -148,8 +148,7 @@ func (pt *partition) renewLocked() {
 // followed once; if it was wrong, the topic is described anew.
 func (pt *partition) moveLocked(err *reason.Error) time.Duration {
 	pt.mu.moves++
-	hint := err.Metadata[reason.MetaOwner]
-	if pt.mu.moves == 1 && hint != "" && hint != pt.mu.link.address {
+	if hint := err.Metadata[reason.MetaOwner]; pt.mu.moves == 1 && hint != "" {
 		pt.mu.next = pt.p.link(hint, pt.index)
 		return 0
 	}

@@ -62,13 +62,13 @@ func (pt *partition) next(l *link) (send, encode *recordBatch) {
 	if pt.mu.link != l || !pt.sendableLocked() {
 		return nil, nil
 	}
-	b := pt.upcomingLocked()
-	if b == nil {
-		if encode = pt.closeLocked(); encode != nil {
+	if pt.upcomingLocked() == nil {
+		// What was open is now closed, and that alone makes it no batch to send.
+		if encode = pt.closeLocked(); encode != nil || !pt.sendableLocked() {
 			return nil, encode
 		}
-		b = pt.upcomingLocked()
 	}
+	b := pt.upcomingLocked()
 	if b.id == 0 {
 		pt.numberLocked(b)
 	}

@@ -357,3 +357,73 @@ func TestFreshIDAfterALongPause(t *testing.T) {
 		}
 	})
 }
+
+// The same with linger 0, where the link closes batches: that a batch is there
+// to be closed does not make it one to be sent.
+func TestFreshIDWaitsForTheOldOne(t *testing.T) {
+	inWorld(t, options(producer.WithLinger(0)), func(w *world) {
+		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+			switch {
+			case a.Header.ProducerID != w.firstID():
+			case a.Header.Sequence == 1 && a.Try == 1:
+				return fakeagent.Reply{Delay: time.Second, Err: reason.New(reason.Draining, "wait")}
+			case a.Header.Sequence == 1 && a.Try == 2: // record 3, sent behind it now, would overtake it
+				return fakeagent.Reply{Delay: time.Second, Err: overloaded()}
+			case a.Header.Sequence == 2:
+				return fakeagent.Reply{Delay: time.Second, Err: reason.New(reason.SequenceConflict, "no")}
+			}
+			return fakeagent.Reply{}
+		})
+		for n := range 4 {
+			if n == 3 { // record 1 is refused, record 2 is not answered yet
+				time.Sleep(1500 * time.Millisecond)
+			}
+			w.send(n, n)
+			synctest.Wait()
+		}
+		time.Sleep(time.Second) // Flush would close the batch itself
+		w.flushFailing(reason.SequenceConflict)
+		if got := w.values(0); got != "0 1 3" {
+			w.Fatalf("the log holds %s", got)
+		}
+	})
+}
+
+// From the first refusal until everything in the air is answered, nothing new
+// is sent: the agent would only refuse it.
+func TestNothingIsSentIntoAGap(t *testing.T) {
+	inWorld(t, single(), func(w *world) {
+		refuse := once(0, overloaded())
+		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+			if a.Header.Sequence == 1 && a.Try == 1 {
+				return fakeagent.Reply{Delay: time.Second} // and then a gap
+			}
+			return refuse(a)
+		})
+		w.send(0, 1)
+		synctest.Wait()
+		w.send(2, 2)
+		w.flush()
+		w.checkAcked(0, 2)
+		if got, want := w.identities(), []string{"A0", "A1", "A0", "A1", "A2"}; !slices.Equal(got, want) {
+			w.Fatalf("got %v, want %v", got, want)
+		}
+	})
+}
+
+// Two holes: what lies between them goes on under the fresh id too.
+func TestSeveralPermanentFailures(t *testing.T) {
+	inWorld(t, single(), func(w *world) {
+		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+			if a.Header.ProducerID == w.firstID() && a.Header.Sequence%2 == 1 {
+				return fakeagent.Reply{Err: reason.New(reason.CorruptBatch, "bad CRC")}
+			}
+			return fakeagent.Reply{}
+		})
+		w.send(0, 6)
+		w.flushFailing(reason.CorruptBatch)
+		if got := w.values(0); got != "0 2 4 6" {
+			w.Fatalf("the log holds %s", got)
+		}
+	})
+}

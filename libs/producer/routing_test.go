@@ -498,3 +498,77 @@ func TestPartitionsTakeTurns(t *testing.T) {
 		}
 	})
 }
+
+// While the owner is being looked for, nothing is sent to the one that was.
+func TestNothingIsSentWhileResolving(t *testing.T) {
+	inWorld(t, single(), func(w *world) {
+		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+			if a.Agent == "a" {
+				return fakeagent.Reply{Err: reason.New(reason.LeaseExpired, "not mine any more")}
+			}
+			return fakeagent.Reply{}
+		})
+		first := true
+		w.cluster.OnDescribe(func(string) error {
+			if !first {
+				time.Sleep(time.Second)
+			}
+			first = false
+			return nil
+		})
+		w.send(0, 0)
+		synctest.Wait()
+		w.cluster.Move(topic, 0, "b")
+		w.send(1, 1)
+		w.flush()
+		w.checkAcked(0, 1)
+		if got := w.identities(); !slices.Equal(got, []string{"A0", "A0", "A1"}) {
+			w.Fatalf("attempts: %v", got)
+		}
+	})
+}
+
+// The bug this catches: the search for an owner ends when everything that
+// waited for it has timed out, and the partition goes on waiting for it.
+func TestPartitionIsUsableAfterAFailedSearch(t *testing.T) {
+	inWorld(t, single(producer.WithDeliveryTimeout(5*time.Second)), func(w *world) {
+		w.send(0, 0)
+		w.flush()
+		w.cluster.OnDescribe(func(string) error { return status.Error(codes.Unavailable, "down") })
+		w.script(func(*fakeagent.Attempt) fakeagent.Reply {
+			return fakeagent.Reply{Err: reason.New(reason.Draining, "bye")}
+		})
+		w.send(1, 1)
+		w.flushFailing(producer.ErrDeliveryTimeout)
+		time.Sleep(5 * time.Second)
+		w.cluster.OnDescribe(nil)
+		w.script(nil)
+		w.send(2, 2)
+		w.flush()
+		if got := w.values(0); got != "0 2" {
+			w.Fatalf("the log holds %s", got)
+		}
+	})
+}
+
+// noToken is credentials that are good for topics only.
+type noToken struct{}
+
+func (noToken) GetRequestMetadata(_ context.Context, uri ...string) (map[string]string, error) {
+	if strings.Contains(uri[0], "ProducerService") {
+		return nil, status.Error(codes.Unauthenticated, "no token")
+	}
+	return nil, nil
+}
+
+func (noToken) RequireTransportSecurity() bool { return false }
+
+// Credentials that cannot be had fail records at once, and nothing was sent.
+func TestCredentialsThatFail(t *testing.T) {
+	inWorld(t, options(producer.WithPerRPCCredentials(noToken{})), func(w *world) {
+		_, err := w.producer.Send(w.Context(), producer.Record{})
+		if status.Code(unwrapReason(err)) != codes.Unauthenticated || producer.OutcomeOf(err) != producer.NotDone || now() > time.Second {
+			w.Fatalf("got %v after %v", err, now())
+		}
+	})
+}
