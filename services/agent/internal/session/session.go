@@ -142,26 +142,47 @@ func (s *Session) End(ctx context.Context) error {
 
 // Seal ends a session on behalf of the session by (R4): first its journal, so
 // that nothing can be committed any more, then its row, so that its heartbeats
-// are refused. Only then may anybody read what it left.
+// are refused. Only then may anybody read what it left. It tries until both
+// stand or ctx ends: one lost answer of the store must not spoil a drain.
 func Seal(ctx context.Context, store meta.Store, id, by string) error {
 	if _, err := journal.Seal(ctx, store, id, by, 0); err != nil {
 		return err
 	}
 	for {
-		row := &meta.Session{ID: id}
-		if err := store.Get(ctx, row); err != nil {
-			return fmt.Errorf("seal session %s: %w", id, err)
-		}
-		if row.Sealed {
-			return nil
-		}
-		row.Sealed = true
-		err := store.Swap(ctx, row)
+		err := sealRow(ctx, store, id)
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, meta.ErrConflict) {
+		if errors.Is(err, meta.ErrNotFound) || errors.Is(err, meta.ErrTooNew) || sleep(ctx, sealPause) != nil {
 			return fmt.Errorf("seal session %s: %w", id, err)
 		}
+	}
+}
+
+// sealPause is how long to wait before a seal is tried again.
+const sealPause = 20 * time.Millisecond
+
+// sealRow marks the session's row. A conflict is a heartbeat that came first,
+// or the answer to a try of our own: the row tells.
+func sealRow(ctx context.Context, store meta.Store, id string) error {
+	row := &meta.Session{ID: id}
+	if err := store.Get(ctx, row); err != nil {
+		return err
+	}
+	if row.Sealed {
+		return nil
+	}
+	row.Sealed = true
+	return store.Swap(ctx, row)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
 	}
 }
