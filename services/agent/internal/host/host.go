@@ -162,12 +162,18 @@ func (h *Host) round() <-chan struct{} {
 	return h.rounds
 }
 
-// Await waits until all partitions of a topic are owned here, or ctx ends.
+// Await waits until all partitions of a topic are owned here, or ctx ends. The
+// first round may have begun too early to know of the topic; if the second has
+// not helped either, something is wrong with the store, and the next ones come
+// after a pause.
 func (h *Host) Await(ctx context.Context, t *meta.Topic) error {
-	for {
+	for try := 0; ; try++ {
 		round := h.round()
 		if h.ownsAll(t) {
 			return nil
+		}
+		if try > 1 && pause(ctx) != nil {
+			return context.Cause(ctx)
 		}
 		h.Kick()
 		select {

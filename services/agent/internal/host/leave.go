@@ -16,8 +16,9 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
 )
 
-// retryRelease is how long to wait before a release is sent again.
-const retryRelease = 50 * time.Millisecond
+// retryPause is how long to wait before something is tried again that the store
+// did not do.
+const retryPause = 50 * time.Millisecond
 
 // Leave ends the session in good order (R6): it refuses new batches, makes
 // durable what it took, answers for it, and only then gives the partitions
@@ -139,7 +140,7 @@ func (h *Host) released(row meta.Partition, r *flush.Released, state string) *me
 }
 
 func pause(ctx context.Context) error {
-	t := time.NewTimer(retryRelease)
+	t := time.NewTimer(retryPause)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
