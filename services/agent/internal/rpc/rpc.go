@@ -96,9 +96,19 @@ func (s *Services) current() (*host.Host, error) {
 	return nil, reason.New(reason.StorageUnavailable, "the agent has not joined its store yet: try again")
 }
 
+// owner returns the session that may own partitions. An agent that has not
+// joined yet owns none: a producer is told that, and so knows that its batch
+// was not appended, and looks for the owner for as long as that takes.
+func (s *Services) owner() (*host.Host, error) {
+	if h := s.host.Load(); h != nil {
+		return h, nil
+	}
+	return nil, reason.New(reason.NotOwner, "the agent has not joined its store yet and holds no lease: try again")
+}
+
 // tenure finds the partition of a topic that this agent owns.
 func (s *Services) tenure(ctx context.Context, topic string, partition uint32) (*host.Host, *flush.Tenure, error) {
-	h, err := s.current()
+	h, err := s.owner()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -85,7 +85,7 @@ func (s *producerServer) append(ctx context.Context, id flush.ID, b *wire.Arrive
 	if err != nil {
 		return err
 	}
-	h, err := s.current()
+	h, err := s.owner()
 	if err != nil {
 		return err
 	}
