@@ -82,7 +82,7 @@ func encode(codec batch.Codec, producerID, sequence uint64, values ...string) []
 
 // requireReason fails unless err carries the reason, by the status code that
 // belongs to it.
-func requireReason(t *testing.T, err error, want reason.Reason) *reason.Error {
+func requireReason(t *testing.T, err error, want reason.Reason) {
 	t.Helper()
 	got := reason.From(err)
 	if got == nil {
@@ -91,5 +91,4 @@ func requireReason(t *testing.T, err error, want reason.Reason) *reason.Error {
 	if got.Reason != want || got.Code != want.Code() || got.Message == "" {
 		t.Fatalf("error is %+v, want %s with code %s", got, want, want.Code())
 	}
-	return got
 }

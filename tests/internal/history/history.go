@@ -119,6 +119,7 @@ func (h *History) resolve(id ID, to fate) {
 		h.mu.counts.Unknown++
 	case notDone:
 		h.mu.counts.NotDone++
+	case pending: // no resolution leads there
 	}
 }
 
