@@ -22,7 +22,6 @@ import (
 // Every refusal reaches a client as the status and reason of the contract, over
 // a real connection.
 func TestRefusals(t *testing.T) {
-	t.Parallel()
 	a := process.StartAgent(t, noCeiling)
 	c := a.Client()
 	a.CreateTopic("there", 2)
@@ -175,7 +174,6 @@ func TestLibraryOnUnknownTopic(t *testing.T) {
 
 // The command line passes the reason on as a sentence, on exit code 1.
 func TestCommandLineErrors(t *testing.T) {
-	t.Parallel()
 	a := process.StartAgent(t, noCeiling)
 	a.CreateTopic("there", 1)
 	tests := map[string]struct {

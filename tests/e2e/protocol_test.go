@@ -142,7 +142,7 @@ func TestUnaryRetry(t *testing.T) {
 	a.CreateTopic("unary", 1)
 	c := a.Client()
 	id, at := uint64(77), int64(1_700_000_000_000)
-	produce := func(sequence *uint64, producerID *uint64, want uint64, values ...string) {
+	produce := func(sequence, producerID *uint64, want uint64, values ...string) {
 		t.Helper()
 		req := &streamhousev1.ProduceRequest{Topic: "unary", ProducerId: producerID, Sequence: sequence}
 		for _, v := range values {

@@ -32,8 +32,11 @@ func oddRecords() []producer.Record {
 	_, _ = rng.Read(random) // it never fails
 	at := time.UnixMilli(1_700_000_000_123).UTC()
 	headers := []producer.Header{
-		{Key: "twice", Value: []byte("1")}, {Key: "twice", Value: []byte("2")},
-		{Key: "null"}, {Key: "empty", Value: []byte{}}, {Key: "", Value: []byte("no name")},
+		{Key: "twice", Value: []byte("1")},
+		{Key: "twice", Value: []byte("2")},
+		{Key: "null"},
+		{Key: "empty", Value: []byte{}},
+		{Key: "", Value: []byte("no name")},
 		{Key: "bytes", Value: every},
 	}
 	return []producer.Record{
@@ -119,7 +122,6 @@ func brief(r producer.Record) string {
 // Every codec must carry every record unchanged, null apart from empty; so
 // must NDJSON out of one topic and into another.
 func TestOddRecords(t *testing.T) {
-	t.Parallel()
 	a := process.StartAgent(t, noCeiling)
 	c := a.Client()
 	records := oddRecords()
@@ -182,7 +184,6 @@ func sendAll(t *testing.T, p *producer.Producer, records []producer.Record) {
 // A record that no batch can hold is refused by the library before it is sent,
 // and by the command line with a sentence; those around it are not harmed.
 func TestRecordTooLarge(t *testing.T) {
-	t.Parallel()
 	a := process.StartAgent(t, noCeiling)
 	a.CreateTopic("large", 1)
 	t.Run("library", func(t *testing.T) {

@@ -132,8 +132,8 @@ func (a *Agent) checkReady(b []byte) {
 	if err := json.Unmarshal(b, &ready); err != nil {
 		a.t.Fatalf("ready file %q: %v", b, err)
 	}
-	if ready.PID != a.process.cmd.Process.Pid || ready.Addresses["internal"] != a.Addr {
-		a.t.Fatalf("ready file says %+v, want pid %d and address %s", ready, a.process.cmd.Process.Pid, a.Addr)
+	if ready.PID != a.PID() || ready.Addresses["internal"] != a.Addr {
+		a.t.Fatalf("ready file says %+v, want pid %d and address %s", ready, a.PID(), a.Addr)
 	}
 }
 
@@ -176,6 +176,9 @@ func (a *Agent) AwaitLog(text string) {
 	a.t.Helper()
 	a.process.await(a.t, text, readyTimeout)
 }
+
+// PID is the id of the agent's process.
+func (a *Agent) PID() int { return a.process.cmd.Process.Pid }
 
 // Log is what this run of the agent has logged so far, its last MiB.
 func (a *Agent) Log() string { return a.process.stderr.String() }
