@@ -43,7 +43,7 @@ func (o *Options) startAgent(ctx context.Context) (*agentProcess, string, error)
 
 // memoryKeep bounds what the memory store keeps: a benchmark writes gigabytes
 // that nobody reads.
-const memoryKeep = 64 << 20
+const memoryKeep = 16 << 20
 
 func (o *Options) agentArgs(dir string) []string {
 	args := []string{

@@ -38,6 +38,17 @@ const (
 
 // Run measures raw TCP, then an agent. Note is told what is going on.
 func Run(ctx context.Context, o Options, note func(string)) (*Result, error) {
+	result, err := run(ctx, o, note)
+	if err != nil && ctx.Err() != nil {
+		// A terminal interrupts the other processes, too. That they ended is
+		// not what went wrong.
+		return nil, context.Cause(ctx)
+	}
+	return result, err
+}
+
+func run(ctx context.Context, o Options, note func(string)) (*Result, error) {
+	o = o.WithDefaults()
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}

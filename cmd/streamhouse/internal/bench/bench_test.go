@@ -128,7 +128,7 @@ func TestValidate(t *testing.T) {
 		"--batch":       func(o *Options) { o.Batch = 0 },
 		"lower --batch": func(o *Options) { o.Batch = 150_000 },
 		"--partitions":  func(o *Options) { o.Partitions = 10_001 },
-		"--in-flight":   func(o *Options) { o.InFlight = 0 },
+		"--in-flight":   func(o *Options) { o.InFlight = -1 },
 		"lower --in-":   func(o *Options) { o.Partitions, o.InFlight = 10_000, 128 },
 		"--producers":   func(o *Options) { o.Producers = 0 },
 		"--rate":        func(o *Options) { o.Rate = -1 },
@@ -150,4 +150,19 @@ func newTrue() *atomic.Bool {
 	var b atomic.Bool
 	b.Store(true)
 	return &b
+}
+
+// The default must fill an agent at one partition, and not drown it at many.
+func TestDefaultInFlight(t *testing.T) {
+	for _, tt := range []struct{ partitions, size, batch, want int }{
+		{1, 100, 1000, 128}, {16, 100, 1000, 25}, {256, 100, 1000, 1}, {16, 1024, 1000, 3}, {10_000, 1024, 1000, 1},
+	} {
+		o := Options{Partitions: tt.partitions, RecordSize: tt.size, Batch: tt.batch}.WithDefaults()
+		if o.InFlight != tt.want {
+			t.Errorf("%+v: %d in flight", tt, o.InFlight)
+		}
+	}
+	if o := (Options{InFlight: 16, Partitions: 1}).WithDefaults(); o.InFlight != 16 {
+		t.Errorf("what was set became %d", o.InFlight)
+	}
 }

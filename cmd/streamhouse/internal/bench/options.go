@@ -25,7 +25,8 @@ type Options struct {
 	// them fill a batch.
 	RecordSize, Batch int
 	Partitions        int
-	// InFlight is how many batches per partition may wait for their answer.
+	// InFlight is how many batches per partition may wait for their answer; 0
+	// stands for as many as make up defaultWindow.
 	InFlight int
 	// Producers share the load; all are in this process.
 	Producers int
@@ -53,7 +54,20 @@ const (
 	maxInFlight = 128 // what an agent remembers
 	// maxBuffered bounds what the client holds, in bytes.
 	maxBuffered = 4 << 30
+	// defaultWindow is what all partitions together have in flight, in bytes:
+	// 400 MiB/s for the 120 ms that S3 and DynamoDB take. What is sent as fast
+	// as it goes waits for window / rate, whatever the store does: a larger
+	// window would only make the latencies longer.
+	defaultWindow = 48 << 20
 )
+
+// WithDefaults returns o with InFlight worked out.
+func (o Options) WithDefaults() Options {
+	if o.InFlight == 0 {
+		o.InFlight = max(1, min(maxInFlight, defaultWindow/max(1, o.Partitions*o.batchBytes())))
+	}
+	return o
+}
 
 // Validate tells all that is wrong at once.
 func (o *Options) Validate() error {

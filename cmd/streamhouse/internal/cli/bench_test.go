@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +50,7 @@ func TestBenchTextOnFiles(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	t.Setenv("STREAMHOUSE_STORE", "memory") // meant for the user's own agents
 	r := runWith(t.Context(), strings.NewReader(""), "bench", "--duration", "300ms", "--warmup", "100ms",
-		"--partitions", "1", "--batch", "100", "--flush-rate", "0", "--store", "files", "--producers", "2", "--rate", "50000")
+		"--partitions", "1", "--batch", "100", "--in-flight", "16", "--flush-rate", "0", "--store", "files", "--producers", "2", "--rate", "50000")
 	if r.code != exitOK {
 		t.Fatalf("%+v", r)
 	}
@@ -67,4 +69,28 @@ func TestBenchTellsWhyTheAgentFailed(t *testing.T) {
 	if r.code != exitFailed || !strings.Contains(r.err, "flush-concurrency") {
 		t.Errorf("%+v", r)
 	}
+}
+
+// An interruption leaves no process and no folder behind.
+func TestInterruptedBenchCleansUp(t *testing.T) {
+	t.Setenv(asProgram, "1")
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	messages, in := io.Pipe()
+	done := make(chan int)
+	go func() {
+		args := []string{"bench", "--store", "files", "--duration", "1h"}
+		done <- Run(ctx, args, Streams{In: strings.NewReader(""), Out: io.Discard, Err: in})
+	}()
+	for line := ""; line != "measuring for 1h0m0s"; {
+		line = readLine(t, messages)
+	}
+	cancel()
+	if line := readLine(t, messages); line != "Interrupted." {
+		t.Errorf("said %q", line)
+	}
+	if code := <-done; code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	checkEmpty(t, os.Getenv("TMPDIR"))
 }

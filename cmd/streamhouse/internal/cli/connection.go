@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -88,6 +89,13 @@ func (c *connection) tlsConfig() (*tls.Config, error) {
 	return cfg, nil
 }
 
+// reconnect finds an agent again soon after its restart; gRPC alone would come
+// to wait for two minutes.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: 5 * time.Second,
+}
+
 // client is a connection to an agent and the services it offers.
 type client struct {
 	conn   *grpc.ClientConn
@@ -108,7 +116,7 @@ func (c *connection) open() (*client, error) {
 	if cfg != nil {
 		creds = credentials.NewTLS(cfg)
 	}
-	conn, err := grpc.NewClient(c.server, grpc.WithTransportCredentials(creds))
+	conn, err := grpc.NewClient(c.server, grpc.WithTransportCredentials(creds), grpc.WithConnectParams(reconnect))
 	if err != nil {
 		return nil, usagef("--server %q is no address: %v", c.server, err)
 	}

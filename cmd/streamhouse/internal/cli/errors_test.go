@@ -117,7 +117,8 @@ func TestRefusalsComeWithAdvice(t *testing.T) {
 		{"topic list --tls", "speaks without TLS: leave the --tls flags out", exitFailed},
 		{"topic list --tls-ca /nowhere", "read CA certificates: open /nowhere", exitFailed},
 		{"produce t --file /nowhere", "open input: open /nowhere", exitFailed},
-		{"produce t --batch-records 0", "WithBatchRecords is 0", exitFailed},
+		{"produce t --batch-records 0", "Error: --batch-records is 0", exitUsage},
+		{"produce t --linger 1m", "--linger (1m0s) must be below --timeout (30s)", exitUsage},
 	}
 	for _, tt := range tests {
 		r := s.try("", strings.Fields(tt.command)...)

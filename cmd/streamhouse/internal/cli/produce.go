@@ -111,10 +111,14 @@ func (o *produceOptions) run(cmd *cobra.Command, topic string) error {
 	defer closer.Close()
 	p, err := producer.New(cmd.Context(), o.server, options...)
 	if err != nil {
-		return err
+		return usagef("%s", flagNames.Replace(err.Error()))
 	}
 	return o.pump(cmd, p, source)
 }
+
+// flagNames turns the library's words for its options into this command's.
+var flagNames = strings.NewReplacer("new producer: ", "", "WithBatchRecords", "--batch-records", "WithBatchBytes", "--batch-bytes",
+	"WithLinger", "--linger", "WithDeliveryTimeout", "--timeout")
 
 // validate refuses flags that contradict each other.
 func (o *produceOptions) validate() error {
