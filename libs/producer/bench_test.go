@@ -3,6 +3,7 @@ package producer_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -191,5 +192,28 @@ func benchmarkSend(b *testing.B, size int, opts ...producer.Option) {
 	}
 	if acked.Load() != int64(sent) || failed.Load() != 0 {
 		b.Fatalf("%d acknowledged and %d failed of %d", acked.Load(), failed.Load(), sent)
+	}
+}
+
+// BenchmarkSendParallel sends from many goroutines at once.
+func BenchmarkSendParallel(b *testing.B) {
+	ctx := b.Context()
+	p, err := producer.New(ctx, startBlackHole(b), producer.WithTopic("bench"), producer.WithBatchRecords(1000), producer.WithCompression(producer.NoCompression))
+	if err != nil {
+		b.Fatal(err)
+	}
+	value := make([]byte, 100)
+	key := []byte("some-key")
+	b.SetParallelism(500)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		n := rand.Uint32()
+		for pb.Next() {
+			n++
+			p.SendAsync(ctx, producer.Record{Key: binary.LittleEndian.AppendUint32(key[:4:4], n), Value: value}, nil)
+		}
+	})
+	if err := p.Close(ctx); err != nil {
+		b.Fatal(err)
 	}
 }

@@ -82,6 +82,7 @@ func (p *Producer) shutDown(ctx context.Context) error {
 	}
 	p.cancel(ErrClosed)
 	p.wg.Wait()
+	p.eachPartition((*partition).stopTimer)
 	if err := p.meta.close(); err != nil {
 		p.cfg.log.Warn("close connection", slog.Any("error", err))
 	}
@@ -91,10 +92,16 @@ func (p *Producer) shutDown(ctx context.Context) error {
 	return late
 }
 
+// abandon fails everything that is on its way.
 func (p *Producer) abandon(err error) {
+	p.eachPartition(func(pt *partition) { pt.abandon(err) })
+}
+
+// eachPartition goes through all that may have batches; there will be no more.
+func (p *Producer) eachPartition(f func(*partition)) {
 	for _, t := range p.topics.all(true) {
 		for _, pt := range *t.partitions.Load() {
-			pt.abandon(err)
+			f(pt)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -149,11 +150,12 @@ func (w *world) values(partition int) string {
 }
 
 func numbers(first, last int) string {
-	s := strconv.Itoa(first)
+	var s strings.Builder
+	s.WriteString(strconv.Itoa(first))
 	for n := first + 1; n <= last; n++ {
-		s += " " + strconv.Itoa(n)
+		s.WriteString(" " + strconv.Itoa(n))
 	}
-	return s
+	return s.String()
 }
 
 // checkAcked checks that records first to last were acknowledged, in that

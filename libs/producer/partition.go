@@ -81,8 +81,12 @@ func (pt *partition) append(rec *batch.Record, size int, done func(Ack, error), 
 		pt.scheduleLocked()
 	}
 	pt.mu.Unlock()
-	pt.encode(before)
-	pt.encode(after)
+	if before != nil {
+		pt.encode(before)
+	}
+	if after != nil {
+		pt.encode(after)
+	}
 	return nil
 }
 

@@ -83,3 +83,12 @@ func (pt *partition) rearmLocked() {
 		pt.armLocked(pt.mu.sealed.At(0).born.Add(pt.p.cfg.deliveryTimeout))
 	}
 }
+
+// stopTimer is for a producer that has ended: nothing is due any more.
+func (pt *partition) stopTimer() {
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	if pt.mu.timer != nil {
+		pt.mu.timer.Stop()
+	}
+}

@@ -21,10 +21,6 @@ import (
 // offsets. The seed decides what happens, but not how goroutines interleave:
 // run a seed that failed many times.
 func TestRandomHistories(t *testing.T) {
-	histories := 200
-	if testing.Short() {
-		histories = 50
-	}
 	for seed := range uint64(histories) {
 		ok := t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { newHistory(t, seed).run() })
