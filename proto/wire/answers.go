@@ -55,7 +55,7 @@ func (a *Answer) append(out, detail []byte) []byte {
 		size += 1 + protowire.SizeBytes(len(detail))
 	}
 	out = protowire.AppendTag(out, fieldAnswers, protowire.BytesType)
-	out = protowire.AppendVarint(out, uint64(size)) //nolint:gosec // a size
+	out = protowire.AppendVarint(out, uint64(size))
 	out = protowire.AppendTag(out, fieldRequestID, protowire.VarintType)
 	out = protowire.AppendVarint(out, a.RequestID)
 	out = protowire.AppendTag(out, fieldBaseOffset, protowire.VarintType)

@@ -111,9 +111,9 @@ func (a *Arrival) readField(c *cursor, b *ArrivedBatch, num protowire.Number, ty
 		case fieldRequestID:
 			b.RequestID = v
 		case fieldTopicID:
-			b.TopicID = uint32(v) //nolint:gosec // protobuf truncates
+			b.TopicID = uint32(v)
 		case fieldPartition:
-			b.Partition = uint32(v) //nolint:gosec // protobuf truncates
+			b.Partition = uint32(v)
 		}
 		return nil
 	default:

@@ -63,10 +63,10 @@ func (c *cursor) length() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if v > uint64(c.left) { //nolint:gosec // left is not negative
+	if v > uint64(c.left) {
 		return 0, ErrMalformed
 	}
-	return int(v), nil //nolint:gosec // at most left
+	return int(v), nil
 }
 
 // message reads a length and returns how many bytes are left behind the

@@ -71,7 +71,7 @@ func (b *Batch) appendHeader(dst []byte) []byte {
 		1 + protowire.SizeVarint(uint64(b.Partition)) +
 		1 + protowire.SizeBytes(len(b.Data))
 	dst = protowire.AppendTag(dst, fieldBatches, protowire.BytesType)
-	dst = protowire.AppendVarint(dst, uint64(size)) //nolint:gosec // a size
+	dst = protowire.AppendVarint(dst, uint64(size))
 	dst = protowire.AppendTag(dst, fieldRequestID, protowire.VarintType)
 	dst = protowire.AppendVarint(dst, b.RequestID)
 	dst = protowire.AppendTag(dst, fieldTopicID, protowire.VarintType)

@@ -92,6 +92,14 @@ func (h *Host) Run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
+// Close ends what reads from the store, after Run: a session that was taken over
+// serves committed records until another has its place (R9). Nil is fine.
+func (h *Host) Close() {
+	if h != nil {
+		h.Reader.Close()
+	}
+}
+
 // Finished says whether err, from Run, means that the session was taken over.
 func Finished(err error) bool {
 	return errors.Is(err, session.ErrSealed) || errors.Is(err, journal.ErrFenced)

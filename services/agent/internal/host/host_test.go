@@ -83,7 +83,7 @@ func (w *world) start() *running {
 // crash stops a host as kill -9 would: nothing is released.
 func (r *running) crash() {
 	r.kill(errKilled)
-	<-r.ended
+	_ = <-r.ended
 }
 
 // leave stops a host in good order.
