@@ -87,6 +87,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	end(nil)
 	serving.Wait()
 	a.services.Wait()
+	a.services.SetHost(nil).Close()
 	return errors.Join(err, a.stores.close())
 }
 
@@ -134,7 +135,7 @@ func (a *Agent) liveOnce(ctx, life context.Context) (again bool, err error) {
 	running.Go(func() { ended <- h.Run(run) })
 	defer running.Wait()
 	defer stop(errEnded)
-	a.services.SetHost(h)
+	a.services.SetHost(h).Close() // the session before this one
 	for settled := h.Settled(); ; {
 		select {
 		case <-settled:

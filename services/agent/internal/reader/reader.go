@@ -5,6 +5,7 @@ package reader
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -19,18 +20,38 @@ import (
 // of the request that began it, since others may wait for the same bytes.
 const getTimeout = 30 * time.Second
 
+// errClosed is returned by reads after Close.
+var errClosed = errors.New("the session's reader is closed")
+
 // Reader reads ranges of segments. It is safe for concurrent use.
 type Reader struct {
 	objects objstore.Store
 	recent  *recent
 	ranges  *ranges
-	gets    singleflight.Group
+	shared  singleflight.Group
+
+	life context.Context // ends with Close
+	end  context.CancelCauseFunc
+	mu   sync.Mutex // nothing is added to gets once life has ended
+	gets sync.WaitGroup
 }
 
 // New reads from objects and keeps up to cacheBytes in memory, half of it for
-// the newest segments, half for what was read from the store.
+// the newest segments, half for what was read from the store. The Reader must
+// be closed before the store is.
 func New(objects objstore.Store, cacheBytes int64) *Reader {
-	return &Reader{objects: objects, recent: newRecent(cacheBytes / 2), ranges: newRanges(cacheBytes / 2)}
+	r := &Reader{objects: objects, recent: newRecent(cacheBytes / 2), ranges: newRanges(cacheBytes / 2)}
+	r.life, r.end = context.WithCancelCause(context.Background())
+	return r
+}
+
+// Close ends the reads from the store that are under way, also those that
+// nobody waits for any more, and returns when they have ended.
+func (r *Reader) Close() {
+	r.mu.Lock()
+	r.end(errClosed)
+	r.mu.Unlock()
+	r.gets.Wait()
 }
 
 // Add remembers a segment that was just committed; see flush.Recent.
@@ -51,27 +72,46 @@ func (r *Reader) Read(ctx context.Context, g index.Range) ([]byte, error) {
 	return r.fetch(ctx, id)
 }
 
+// fetched is what came of a read from the store.
+type fetched struct {
+	b   []byte
+	err error
+}
+
 // fetch reads from the store, once for all who ask at the same time.
 func (r *Reader) fetch(ctx context.Context, id rangeID) ([]byte, error) {
-	result := r.gets.DoChan(id.String(), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), getTimeout)
-		defer cancel()
-		b, err := r.objects.Get(ctx, id.key, int64(id.at), int64(id.size))
+	result := make(chan fetched, 1)
+	r.mu.Lock()
+	if r.life.Err() != nil {
+		r.mu.Unlock()
+		return nil, errClosed
+	}
+	r.gets.Go(func() {
+		b, err, _ := r.shared.Do(id.String(), func() (any, error) { return r.get(id) })
 		if err != nil {
-			return nil, fmt.Errorf("read segment %s: %w", id.key, err)
+			result <- fetched{err: err}
+			return
 		}
-		r.ranges.put(id, b)
-		return b, nil
+		result <- fetched{b: b.([]byte)} //nolint:forcetypeassert // get returned it
 	})
+	r.mu.Unlock()
 	select {
-	case res := <-result:
-		if res.Err != nil {
-			return nil, res.Err
-		}
-		return res.Val.([]byte), nil //nolint:forcetypeassert // we returned it
+	case f := <-result:
+		return f.b, f.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+func (r *Reader) get(id rangeID) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(r.life, getTimeout)
+	defer cancel()
+	b, err := r.objects.Get(ctx, id.key, int64(id.at), int64(id.size))
+	if err != nil {
+		return nil, fmt.Errorf("read segment %s: %w", id.key, err)
+	}
+	r.ranges.put(id, b)
+	return b, nil
 }
 
 // rangeID names bytes of an object; objects never change.

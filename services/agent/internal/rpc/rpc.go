@@ -54,8 +54,9 @@ func New(opts Options, catalog *topics.Catalog, rows meta.Store, counts *stats.S
 	}
 }
 
-// SetHost names the session that answers from now on.
-func (s *Services) SetHost(h *host.Host) { s.host.Store(h) }
+// SetHost names the session that answers from now on, nil for none, and returns
+// the one that did before.
+func (s *Services) SetHost(h *host.Host) *host.Host { return s.host.Swap(h) }
 
 // Stop ends all streams. Unary calls go on; the server waits for them.
 func (s *Services) Stop() {
