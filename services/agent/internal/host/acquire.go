@@ -42,12 +42,12 @@ func (h *Host) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if sealed { // what was read before the seal does not count (R4)
+	if len(sealed) > 0 { // what was read before the seal does not count (R4)
 		if rows, err = h.read(ctx, missing); err != nil {
 			return err
 		}
 	}
-	return h.acquireAll(ctx, h.takeable(rows))
+	return h.acquireAll(ctx, h.takeable(rows, sealed))
 }
 
 // dropDeleted ends the tenures of topics that are gone.
@@ -108,27 +108,29 @@ func (h *Host) read(ctx context.Context, wanted map[flush.ID]bool) ([]*meta.Part
 	return slices.Collect(maps.Values(byID)), nil
 }
 
-// sealDead seals the sessions that own rows and are dead, each once.
-func (h *Host) sealDead(ctx context.Context, rows []*meta.Partition) (sealed bool, err error) {
-	done := map[string]bool{h.Session.ID: true, "": true}
+// sealDead seals the sessions that own rows and are dead, and returns their ids.
+func (h *Host) sealDead(ctx context.Context, rows []*meta.Partition) (sealed map[string]bool, err error) {
+	sealed = map[string]bool{}
 	for _, row := range rows {
-		if done[row.Owner] || !h.deps.Dead(row.Owner) {
+		if row.Owner == "" || row.Owner == h.Session.ID || sealed[row.Owner] || !h.deps.Dead(row.Owner) {
 			continue
 		}
 		if err := session.Seal(ctx, h.deps.Rows, row.Owner, h.Session.ID); err != nil {
-			return false, err
+			return nil, err
 		}
 		h.deps.Logger.Info("took over a session", slog.String("sealed", row.Owner))
-		done[row.Owner], sealed = true, true
+		sealed[row.Owner] = true
 	}
 	return sealed, nil
 }
 
-// takeable keeps what nobody owns, what a sealed session owns, and what an
-// earlier try of ours won without hearing of it.
-func (h *Host) takeable(rows []*meta.Partition) []*meta.Partition {
+// takeable keeps what nobody owns, what a session owns that this round sealed,
+// and what an earlier try of ours won without hearing of it. An owner that came
+// between the seal and the second reading may be as dead as the one before it,
+// but its journal is open: its turn is the next round.
+func (h *Host) takeable(rows []*meta.Partition, sealed map[string]bool) []*meta.Partition {
 	return slices.DeleteFunc(rows, func(row *meta.Partition) bool {
-		return row.Owner != "" && row.Owner != h.Session.ID && !h.deps.Dead(row.Owner)
+		return row.Owner != "" && row.Owner != h.Session.ID && !sealed[row.Owner]
 	})
 }
 
