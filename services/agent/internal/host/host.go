@@ -54,6 +54,9 @@ type Host struct {
 	kick chan struct{} // something changed: reconcile now
 	// settled is closed after the first round that acquired all it could.
 	settled chan struct{}
+	// leaving is closed when nothing more is to be acquired, and kept once no
+	// acquisition is under way any more.
+	leaving, kept chan struct{}
 
 	mu     sync.Mutex
 	rows   map[flush.ID]*meta.Partition // of what is owned, as written last
@@ -69,7 +72,7 @@ func Start(ctx context.Context, opts Options, deps Deps) (*Host, error) {
 	h := &Host{
 		Session: s, Reader: reader.New(deps.Objects, opts.CacheBytes), opts: opts, deps: deps,
 		kick: make(chan struct{}, 1), rows: map[flush.ID]*meta.Partition{}, rounds: make(chan struct{}),
-		settled: make(chan struct{}),
+		settled: make(chan struct{}), leaving: make(chan struct{}), kept: make(chan struct{}),
 	}
 	h.Pipeline = flush.New(opts.Flush, flush.Deps{
 		Session: s.ID, Objects: deps.Objects, Journal: journal.NewWriter(deps.Rows, s.ID),
@@ -108,9 +111,22 @@ func Finished(err error) bool {
 // expireEvery is how often producers that fell silent are forgotten.
 const expireEvery = 10 * time.Minute
 
-// keep reconciles what is owned with what should be, at every tick and
-// whenever it is kicked. A step that failed is tried again at the next.
+// keep reconciles what is owned with what should be, until ctx ends. After
+// Leave it does nothing: a round would find the partitions that were just given
+// back without an owner, and take them again.
 func (h *Host) keep(ctx context.Context) error {
+	err := h.reconcileUntilLeave(ctx)
+	close(h.kept)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// reconcileUntilLeave reconciles at every tick and whenever it is kicked. A
+// step that failed is tried again at the next.
+func (h *Host) reconcileUntilLeave(ctx context.Context) error {
 	tick := time.NewTicker(h.opts.Session.Heartbeat)
 	defer tick.Stop()
 	expired := time.Now()
@@ -122,7 +138,7 @@ func (h *Host) keep(ctx context.Context) error {
 		case errors.Is(err, meta.ErrTooNew), errors.Is(err, segment.ErrTooNew):
 			return err // no later try can mend that
 		case ctx.Err() == nil:
-			h.deps.Logger.Warn("partitions not acquired, trying again", slog.Any("error", err))
+			h.warn(err)
 		}
 		h.endRound()
 		if now := time.Now(); now.Sub(expired) > expireEvery {
@@ -132,9 +148,21 @@ func (h *Host) keep(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-h.leaving:
+			return nil
 		case <-tick.C:
 		case <-h.kick:
 		}
+	}
+}
+
+// warn tells of a round that failed; not of one that met the drain, which is no
+// trouble.
+func (h *Host) warn(err error) {
+	select {
+	case <-h.leaving:
+	default:
+		h.deps.Logger.Warn("partitions not acquired, trying again", slog.Any("error", err))
 	}
 }
 
@@ -186,6 +214,8 @@ func (h *Host) Await(ctx context.Context, t *meta.Topic) error {
 		h.Kick()
 		select {
 		case <-round:
+		case <-h.leaving:
+			return errDraining()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -22,10 +22,17 @@ const retryPause = 50 * time.Millisecond
 
 // Leave ends the session in good order (R6): it refuses new batches, makes
 // durable what it took, answers for it, and only then gives the partitions
-// back and seals its own journal. Run must still be running.
+// back and seals its own journal. Run must still be running, and Leave is
+// called once.
 func (h *Host) Leave(ctx context.Context) error {
+	close(h.leaving)
 	if err := h.Pipeline.Drain(ctx, errDraining()); err != nil {
 		return err
+	}
+	select {
+	case <-h.kept:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for acquisitions: %w", context.Cause(ctx))
 	}
 	released, err := h.releaseFromPipeline(ctx)
 	if err != nil {
