@@ -51,6 +51,7 @@ func TestSIGTERMAnswersWhatIsInFlight(t *testing.T) {
 	const n = 50
 	a := process.StartAgent(t, noCeiling, "--store-put-latency=2s/2s")
 	id := a.CreateTopic("drain", 2)
+	a.CreateTopic("late", 1)
 	c := a.Client()
 	s := openStream(t, c)
 	sent := 0
@@ -67,14 +68,7 @@ func TestSIGTERMAnswersWhatIsInFlight(t *testing.T) {
 		return stats.GetBufferedBytes() >= uint64(sent)
 	})
 	a.Signal(syscall.SIGTERM)
-	a.AwaitLog("draining; a second signal ends at once")
-	late := openStream(t, c)
-	_ = late.Send(&streamhousev1.ProduceStreamRequest{Batches: []*streamhousev1.ProduceBatch{{TopicId: id, Batch: encode(batch.None, 2, 0, "late")}}})
-	if answers, err := late.rest(); len(answers) > 0 {
-		requireReason(t, reason.FromProto(answers[0].GetError()), reason.Draining)
-	} else {
-		requireReason(t, err, reason.Draining)
-	}
+	requireLateRefused(t, a, c)
 	answers, err := s.rest()
 	requireReason(t, err, reason.Draining)
 	if len(answers) != n {
@@ -102,6 +96,58 @@ func TestSIGTERMAnswersWhatIsInFlight(t *testing.T) {
 		}
 		if got := page.GetEndOffset(); got != n/2 {
 			t.Errorf("partition %d ends at %d, want %d", p, got, n/2)
+		}
+	}
+}
+
+// requireLateRefused waits until a batch that comes now is refused: the agent
+// says that it drains a moment before it does.
+func requireLateRefused(t *testing.T, a *process.Agent, c *process.Client) {
+	t.Helper()
+	a.AwaitLog("msg=draining limit")
+	_, err := c.Topics.CreateTopic(t.Context(), &streamhousev1.CreateTopicRequest{Name: "too-late", PartitionCount: 1})
+	requireReason(t, err, reason.Draining)
+	late := &streamhousev1.ProduceRequest{Topic: "late", Records: []*streamhousev1.Record{{}}}
+	for range 2 {
+		if _, err := c.Producer.Produce(t.Context(), late); err != nil {
+			requireReason(t, err, reason.Draining)
+			return
+		}
+	}
+	t.Error("a draining agent takes batches")
+}
+
+// After a drain nothing is left to be taken over: the partitions have no owner,
+// and the next agent is their next. The drain used to give partitions back and
+// take them again before its end, when a heartbeat's round fell in between.
+func TestDrainGivesPartitionsBack(t *testing.T) {
+	t.Parallel()
+	const partitions = 32
+	a := process.StartAgent(t, noCeiling, "--session-heartbeat=5ms", "--session-lease=1s",
+		"--store-put-latency=100ms/100ms", "--store-commit-latency=30ms/60ms")
+	a.CreateTopic("back", partitions)
+	describe := func() []*streamhousev1.Partition {
+		found, err := a.Client().Topics.DescribeTopic(t.Context(), &streamhousev1.DescribeTopicRequest{Name: "back"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found.GetPartitions()
+	}
+	for epoch := uint64(1); epoch < 5; epoch++ {
+		for _, p := range describe() {
+			if p.GetEpoch() != epoch {
+				t.Errorf("partition %d is in epoch %d after %d starts", p.GetPartition(), p.GetEpoch(), epoch)
+			}
+		}
+		if code := a.Terminate(); code != 0 {
+			t.Fatalf("exit code %d, want 0", code)
+		}
+		if strings.Contains(a.Log(), "level=WARN") {
+			t.Errorf("a drain without trouble warns:\n%s", a.Log())
+		}
+		a.Start()
+		if strings.Contains(a.Log(), "took over") {
+			t.Errorf("after a drain there was something to take over:\n%s", a.Log())
 		}
 	}
 }
