@@ -18,16 +18,18 @@ func (p *Pipeline) Append(id ID, b *Batch, to Answerer, request uint64) error {
 	}
 	w := waiter{to: to, request: request}
 	r, err := p.admit(id, b, w, now)
-	if err != nil || r.dst == nil {
-		if err == nil && r.duplicate {
-			to.Answer(request, r.base, nil)
-		}
+	if err != nil {
 		return err
 	}
-	for _, part := range b.Parts {
-		r.dst = r.dst[copy(r.dst, part):]
+	if r.duplicate {
+		to.Answer(request, r.base, nil)
 	}
-	r.buffer.copies.Done()
+	if r.dst != nil {
+		for _, part := range b.Parts {
+			r.dst = r.dst[copy(r.dst, part):]
+		}
+		r.buffer.copies.Done()
+	}
 	if r.wake {
 		p.signal()
 	}
@@ -65,20 +67,22 @@ func (p *Pipeline) admit(id ID, b *Batch, w waiter, now time.Time) (admission, e
 			return admission{duplicate: err == nil, base: base}, err
 		}
 		if verdict == producers.InFlight {
-			p.joinLocked(flight, w, now)
-			return admission{}, nil
+			return admission{wake: p.joinLocked(flight, w, now)}, nil
 		}
 	}
 	return p.takeLocked(t, b, k, w, now)
 }
 
-// joinLocked lets a retry wait for the try that is in flight.
-func (p *Pipeline) joinLocked(f Flight, w waiter, now time.Time) {
+// joinLocked lets a retry wait for the try that is in flight. Run must look at
+// the clock anew if the buffer had nobody who waits.
+func (p *Pipeline) joinLocked(f Flight, w waiter, now time.Time) (wake bool) {
 	e := &f.buffer.entries[f.entry]
 	e.again = append(e.again, w)
-	if f.buffer.answerBy.IsZero() {
+	wake = f.buffer.answerBy.IsZero()
+	if wake {
 		f.buffer.answerBy = now.Add(p.opts.AckTimeout)
 	}
+	return wake
 }
 
 // takeLocked gives a new batch its place in the open buffer.

@@ -5,12 +5,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/producers"
 )
 
 // maxEntries bounds the batches of one buffer, so that what is kept about very
-// small batches stays below the bytes that they carry.
-const maxEntries = 1 << 14
+// small batches stays below the bytes that they carry, and so that there are
+// never more partitions in it than its row can name.
+const maxEntries = journal.MaxCommits
 
 // buffer gathers the batches of one flush, in the order in which they came.
 // Grouping by partition is left to the list of pieces that the segment is

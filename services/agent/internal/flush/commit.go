@@ -2,6 +2,7 @@ package flush
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -28,10 +29,14 @@ func (p *Pipeline) commitAll(ctx context.Context, cancel context.CancelCauseFunc
 	}
 }
 
+// errNoSegment ends the session: what comes after a buffer cannot be committed
+// without it.
+var errNoSegment = errors.New("a flush cannot be composed as a segment")
+
 func (p *Pipeline) commit(ctx context.Context, b *buffer) error {
 	w := b.segment
 	if w == nil {
-		return context.Cause(ctx)
+		return cmp.Or(context.Cause(ctx), errNoSegment)
 	}
 	p.assign(b)
 	row := journal.AppendCommits(make([]byte, 0, 16*len(w.commits)), w.commits)

@@ -80,6 +80,10 @@ type Released struct {
 	State []byte
 }
 
+// ErrDisowned is returned by Release when Disown ended the tenure meanwhile:
+// there is nothing left to give back.
+var ErrDisowned = errors.New("the partition was taken away")
+
 // Release stops a tenure, waits until its flushes are resolved, and takes the
 // partition away from the pipeline. From then on nothing is committed under
 // the tenure, whatever becomes of the release (R6).
@@ -92,6 +96,9 @@ func (p *Pipeline) Release(ctx context.Context, t *Tenure, err error) (Released,
 	defer p.mu.Unlock()
 	if p.failed != nil {
 		return Released{}, p.failed
+	}
+	if p.tenures[t.ID] != t {
+		return Released{}, ErrDisowned
 	}
 	delete(p.tenures, t.ID)
 	p.producers -= t.producers.Len()

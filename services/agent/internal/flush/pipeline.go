@@ -252,6 +252,9 @@ func (p *Pipeline) fail(err error) {
 	p.flying, p.sealed, p.open = nil, nil, nil
 	for _, b := range buffers {
 		answers.takeWaiting(b, p.failed)
+		for i := range b.sections {
+			p.closeLocked(b.sections[i].tenure, p.failed) // whoever waits for one that was disowned
+		}
 	}
 	closed := make([]*Tenure, 0, len(p.tenures))
 	for _, t := range p.tenures {
