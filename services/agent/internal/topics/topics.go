@@ -148,7 +148,7 @@ func (c *Catalog) Create(ctx context.Context, name string, partitions uint32) (*
 	if partitions < 1 || partitions > c.maxPartitions {
 		return nil, reason.New(reason.InvalidArgument, "topic %q: %d partitions; a topic has 1 to %d", name, partitions, c.maxPartitions)
 	}
-	if _, err := c.ByName(ctx, name); !errors.Is(err, reason.UnknownTopic) {
+	if _, err := c.read(ctx, name); !errors.Is(err, reason.UnknownTopic) { // another agent may have deleted it
 		return nil, exists(name, err)
 	}
 	id, err := c.nextID(ctx)
@@ -249,13 +249,11 @@ func (c *Catalog) Delete(ctx context.Context, name string, id *uint32) (*meta.To
 		return nil, err
 	}
 	for {
-		t, err := c.read(ctx, name)
+		t, err := c.mortal(ctx, name, id)
 		if err != nil {
 			return nil, err
 		}
-		if id != nil && *id != t.ID {
-			return nil, reason.New(reason.UnknownTopic, "topic %q has the id %d now, not %d", name, t.ID, *id)
-		}
+		id = &t.ID // whatever stands under the name next is not what was asked for
 		t.Deleted = true
 		err = c.store.Swap(ctx, t)
 		if errors.Is(err, meta.ErrConflict) {
@@ -267,4 +265,26 @@ func (c *Catalog) Delete(ctx context.Context, name string, id *uint32) (*meta.To
 		c.forget(t)
 		return t, c.bury(ctx, t)
 	}
+}
+
+// mortal reads the topic to delete. One that is deleted already is buried
+// again: an earlier try may have ended between its two rows.
+func (c *Catalog) mortal(ctx context.Context, name string, id *uint32) (*meta.Topic, error) {
+	t := &meta.Topic{Name: name}
+	err := c.store.Get(ctx, t)
+	switch {
+	case errors.Is(err, meta.ErrNotFound):
+		return nil, unknown(name)
+	case err != nil:
+		return nil, fmt.Errorf("read topic: %w", err)
+	case t.Deleted:
+		c.forget(t)
+		if err := c.bury(ctx, t); err != nil {
+			return nil, err
+		}
+		return nil, unknown(name)
+	case id != nil && *id != t.ID:
+		return nil, reason.New(reason.UnknownTopic, "topic %q has the id %d now, not %d", name, t.ID, *id)
+	}
+	return t, nil
 }
