@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -97,6 +98,9 @@ func (p *Partition) restoreWhole(f *footers, now time.Time) (uint64, error) {
 			key, p.Row.Partition, p.Row.Topic, segment.ErrCorrupt)
 	}
 	state, end, err := producers.Parse[flush.Flight](s.State, now)
+	if errors.Is(err, producers.ErrTooNew) { // so is the segment that holds it
+		return 0, fmt.Errorf("segment %s: %w: %w", key, segment.ErrTooNew, err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("segment %s: %w", key, err)
 	}
