@@ -40,18 +40,19 @@ func TestKill9(t *testing.T) {
 	s := seed(t)
 	rng := rand.New(rand.NewPCG(s, 1))
 	// Where the crash hits depends on what the agent is busy with: flushing
-	// all the time, waiting for the ceiling, or writing an object or a row that
-	// takes long.
+	// all the time, waiting for the ceiling, writing an object or a row that
+	// takes long, or asking what became of a row whose reply was lost.
 	modes := [][]string{
 		{noCeiling},
 		{},
 		{noCeiling, "--store-put-latency=20ms/60ms"},
 		{noCeiling, "--store-commit-latency=20ms/60ms"},
+		{noCeiling, "--store-fault=op=row-create,first=2,every=2,kind=err-after,pause=50ms"},
 	}
 	a := process.StartAgent(t, modes[0]...)
 	a.CreateTopic("kill", partitions)
 	l := startLoad(t, a, "kill", partitions, s)
-	busy, ahead := 0, 0
+	busy, looks, ahead := 0, 0, 0
 	for round := range rounds {
 		l.more(t, 1)
 		time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
@@ -59,8 +60,9 @@ func TestKill9(t *testing.T) {
 		if l.history.Counts().Pending() > 0 {
 			busy++
 		}
-		if round%4 == 3 {
+		if mode := round % len(modes); mode == 0 || mode == len(modes)-1 {
 			ahead += committedUnheard(t, a, l)
+			looks++
 		}
 		a.Flags = modes[(round+1)%len(modes)]
 		a.Start()
@@ -70,10 +72,13 @@ func TestKill9(t *testing.T) {
 	c := a.Client()
 	log := l.history.Verify(t, c.Topics, c.Consumer, "kill")
 	counts := l.history.Counts()
-	t.Logf("%d rounds: %v; %d records in the log; %d kills with records in flight; %d records were committed and their answers lost in %d of the kills",
-		rounds, counts, log.Records(), busy, ahead, rounds/4)
+	t.Logf("%d rounds: %v; %d records in the log; %d kills with records in flight; %d records were committed and their answers lost, in the %d kills that were looked at",
+		rounds, counts, log.Records(), busy, ahead, looks)
 	if counts.Acked != counts.Sent {
 		t.Errorf("%v: producers that retry must get every record through", counts)
+	}
+	if ahead == 0 {
+		t.Errorf("none of %d kills lost the answer to a committed record: no retry had to be recognised", looks)
 	}
 	if busy < rounds/2 {
 		t.Errorf("only %d of %d kills hit anything in flight: the load is too low to prove anything", busy, rounds)
