@@ -83,7 +83,9 @@ func (w *world) start() *running {
 // crash stops a host as kill -9 would: nothing is released.
 func (r *running) crash() {
 	r.kill(errKilled)
-	_ = <-r.ended
+	if err := <-r.ended; err == nil {
+		panic("a host that was killed ended without a cause")
+	}
 }
 
 // leave stops a host in good order.

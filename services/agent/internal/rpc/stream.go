@@ -99,8 +99,11 @@ func (s *producerServer) append(ctx context.Context, id flush.ID, b *wire.Arrive
 // explain says whether a partition that is not owned here exists at all.
 func (s *producerServer) explain(ctx context.Context, id flush.ID, notOwner error) error {
 	t, err := s.catalog.ByID(ctx, id.Topic)
-	if err != nil {
+	switch {
+	case errors.Is(err, reason.UnknownTopic):
 		return err
+	case err != nil: // that it is not ours is true whatever the store would say
+		return notOwner
 	}
 	if id.Partition >= t.Partitions {
 		return s.notOwner(t, id.Partition)
