@@ -34,7 +34,7 @@ func failAllTheTime(t *testing.T, failing string) {
 	}
 	play(t, p, func(s *story) {
 		s.allAcked()
-		if n := faults(s.agents); n < 4 {
+		if n := faults(s.agents); n < 2 {
 			s.Errorf("only %d faults: the story proves nothing", n)
 		}
 	})
