@@ -147,8 +147,12 @@ func TestIdlePartitions(t *testing.T) {
 	again := a.expect(flush.ID{Partition: 1 << 20}, 2)
 	again.Answer(2, 0, nil)
 	a.ready = nil
+	a.expect(flush.ID{Partition: 1 << 20}, 3).Answer(3, 0, nil)
+	if len(a.ready) != 0 {
+		t.Errorf("answered %v, and 1 is not known", a.ready)
+	}
 	waits.Answer(1, 0, nil)
-	if len(a.ready) != 2 || a.ready[0].RequestID != 1 {
+	if len(a.ready) != 3 || a.ready[0].RequestID != 1 || a.ready[2].RequestID != 3 {
 		t.Errorf("answered %v", a.ready)
 	}
 }

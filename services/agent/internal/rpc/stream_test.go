@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -197,6 +198,12 @@ func TestCheck(t *testing.T) {
 	}
 	if _, err := check(append(good, 0), 3); !errors.Is(err, reason.CorruptBatch) {
 		t.Errorf("with a byte too many: %v", err)
+	}
+	// Its checksum fits, and yet a reader would take the rest for another batch.
+	more := append(append([]byte(nil), good...), 0)
+	binary.LittleEndian.PutUint32(more[4:], batch.Update(0, more[batch.ChecksumFrom:]))
+	if _, err := check(more, 3); !errors.Is(err, reason.CorruptBatch) {
+		t.Errorf("with a byte behind its end: %v", err)
 	}
 	if _, err := check(encode(1, 0, 1, 1000), 3); !errors.Is(err, reason.TooLarge) {
 		t.Errorf("a batch above the limit: %v", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/streamhouse/streamhouse/proto/batch"
 	"github.com/streamhouse/streamhouse/proto/reason"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/proto/wire"
 	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
 )
 
@@ -167,42 +168,64 @@ func TestFetchRecordsPages(t *testing.T) {
 	})
 }
 
-// A fetch keeps to its bytes, but gives one batch at least.
+// A fetch keeps to its bytes, but gives one batch at least, whether the batches
+// lie in one segment or in one each.
 func TestFetchBytes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := serve(t, faults.Plan{})
-		var sent [][]byte
-		for seq := range uint64(10) {
-			sent = append(sent, append([]byte(nil), encode(1, seq, 2, 500)...))
-			a.append(0, sent[seq])
+	for _, together := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) { fetchBytes(t, together) })
+	}
+}
+
+func fetchBytes(t *testing.T, together bool) {
+	t.Helper()
+	a := serve(t, faults.Plan{Put: faults.Latency{P50: time.Second}})
+	var sent [][]byte
+	var batches []wire.Batch
+	for seq := range uint64(10) {
+		sent = append(sent, encode(1, seq, 2, 500))
+		batches = append(batches, wire.Batch{RequestID: seq, TopicID: a.topic.GetId(), Data: sent[seq]})
+	}
+	s := a.stream()
+	if together {
+		s.send(wire.Batch{RequestID: 99, TopicID: a.topic.GetId(), Partition: 1, Data: encode(1, 0, 1, 1)})
+		synctest.Wait() // it keeps the store busy, and the others gather
+		s.send(batches...)
+		s.receive(11)
+	} else {
+		for _, b := range batches {
+			s.send(b)
+			s.receive(1)
 		}
-		for _, c := range []struct {
-			offset   uint64
-			maxBytes int
-			first    uint64
-			batches  int
-		}{
-			{0, 1, 0, 1},
-			{1, 1, 0, 1},
-			{2, 1, 2, 1},
-			{0, 2*len(sent[0]) - 1, 0, 1},
-			{0, 2 * len(sent[0]), 0, 2},
-			{5, 1 << 20, 4, 8},
-			{19, 0, 18, 1},
-			{20, 0, 0, 0},
-			{0, 0, 0, 10},
-		} {
-			out, err := a.consume.Fetch(t.Context(), &streamhousev1.FetchRequest{Topic: "t", Offset: c.offset, MaxBytes: uint32(c.maxBytes)})
-			if err != nil || len(out.GetBatches()) != c.batches {
-				t.Fatalf("%+v: %d batches, %v", c, len(out.GetBatches()), err)
-			}
-			for i, b := range out.GetBatches() {
-				if b.GetBaseOffset() != c.first+2*uint64(i) || !bytes.Equal(b.GetBatch(), sent[b.GetBaseOffset()/2]) {
-					t.Errorf("%+v: batch %d is at %d", c, i, b.GetBaseOffset())
-				}
+	}
+	if segments, want := a.stats.Segments.Load(), map[bool]uint64{false: 10, true: 2}[together]; segments != want {
+		t.Fatalf("%d segments, want %d", segments, want)
+	}
+	for _, c := range []struct {
+		offset   uint64
+		maxBytes int
+		first    uint64
+		batches  int
+	}{
+		{0, 1, 0, 1},
+		{1, 1, 0, 1},
+		{2, 1, 2, 1},
+		{0, 2*len(sent[0]) - 1, 0, 1},
+		{0, 2 * len(sent[0]), 0, 2},
+		{5, 1 << 20, 4, 8},
+		{19, 0, 18, 1},
+		{20, 0, 0, 0},
+		{0, 0, 0, 10},
+	} {
+		out, err := a.consume.Fetch(t.Context(), &streamhousev1.FetchRequest{Topic: "t", Offset: c.offset, MaxBytes: uint32(c.maxBytes)})
+		if err != nil || len(out.GetBatches()) != c.batches {
+			t.Fatalf("%+v: %d batches, %v", c, len(out.GetBatches()), err)
+		}
+		for i, b := range out.GetBatches() {
+			if b.GetBaseOffset() != c.first+2*uint64(i) || !bytes.Equal(b.GetBatch(), sent[b.GetBaseOffset()/2]) {
+				t.Errorf("%+v: batch %d is at %d", c, i, b.GetBaseOffset())
 			}
 		}
-	})
+	}
 }
 
 func TestFetchRefusals(t *testing.T) {
@@ -289,6 +312,11 @@ func TestTopics(t *testing.T) {
 		}
 		if _, err := a.manage.DeleteTopic(t.Context(), &streamhousev1.DeleteTopicRequest{Name: "t", Id: &old}); err != nil {
 			t.Fatal(err)
+		}
+		late := a.stream()
+		late.send(wire.Batch{RequestID: 1, TopicID: old, Partition: 2, Data: encode(1, 1, 1, 10)})
+		if answer := late.receive(1)[0]; !is(answer, reason.UnknownTopic) {
+			t.Errorf("a batch for the deleted topic was answered %+v", answer)
 		}
 		made, err := a.manage.CreateTopic(t.Context(), &streamhousev1.CreateTopicRequest{Name: "t", PartitionCount: 2})
 		if err != nil || made.GetTopic().GetId() == old {
