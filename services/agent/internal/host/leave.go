@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -60,6 +61,9 @@ func (h *Host) releaseFromPipeline(ctx context.Context) ([]flush.Released, error
 	released := make([]flush.Released, 0, len(tenures))
 	for _, t := range tenures {
 		r, err := h.Pipeline.Release(ctx, t, errDraining())
+		if errors.Is(err, flush.ErrDisowned) {
+			continue // its topic was deleted meanwhile
+		}
 		if err != nil {
 			return nil, fmt.Errorf("release partition %d of topic %d: %w", t.Partition, t.Topic, err)
 		}
