@@ -60,16 +60,16 @@ func numbered(seq, base uint64, n, size int) *flush.Batch {
 }
 
 // Hole 16: segments of more than one block decoded every later offset wrong,
-// and no test wrote more than 1 MB. Here one segment holds 3 MB in 40 batches of
-// each of three partitions; every record says its own offset, before and after
-// a restart.
+// and no test wrote more than 1 MB. Here 9 MB of three partitions are flushed in
+// segments of 4 MiB, whatever the first flush takes away; every record says its
+// own offset, before and after a restart.
 func TestLargeSegment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3)
-		w.flush.Bytes, w.flush.BufferBytes = 4<<20, 16<<20
+		w.flush.Bytes, w.flush.BufferBytes = 4<<20, 64<<20
 		w.flush.MaxPerSecond = 1 // the first flush goes at once; the others gather
 		r := w.start()
-		const batches, records, size = 40, 25, 1000
+		const batches, records, size = 120, 25, 1000
 		answers := make(waiting, 3*batches)
 		for i := range uint64(batches) {
 			for p := range uint32(3) {
@@ -118,7 +118,7 @@ func checkNumbered(t *testing.T, r *running, w *world, end uint64) {
 			t.Fatalf("partition %d: read up to %d, want %d", p, next, end)
 		}
 	}
-	if largest < 900_000 {
+	if largest < 1<<20 {
 		t.Fatalf("the largest section has %d bytes: too few to prove anything", largest)
 	}
 }
