@@ -120,7 +120,7 @@ func (s *story) leave(a *world.Agent, l life, dead bool) {
 // wait returns after a time, or as soon as until is true.
 func wait(limit time.Duration, until func() bool) {
 	for end := time.Now().Add(limit); !until() && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
+		time.Sleep(4 * time.Millisecond)
 	}
 }
 

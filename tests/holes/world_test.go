@@ -2,11 +2,13 @@ package holes
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
+	"github.com/streamhouse/streamhouse/proto/reason"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 	"github.com/streamhouse/streamhouse/tests/faults/world"
 )
@@ -80,6 +82,11 @@ func end(w *world.World) uint64 {
 		w.Fatalf("fetch: %v", err)
 	}
 	return page.GetEndOffset()
+}
+
+// refused tells whether err is a refusal for a reason.
+func refused(err error, why reason.Reason) bool {
+	return err != nil && errors.Is(reason.From(err), why)
 }
 
 // took is how long a step takes.

@@ -1,7 +1,6 @@
 package holes
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -51,7 +50,7 @@ func TestHole11_OneNameIsStillTwoSessions(t *testing.T) {
 		if two := w.Stats().GetSession(); one == two {
 			w.Errorf("both processes are session %s", one)
 		}
-		if _, err := produce(w.Context(), calls, 0, 0, 1, 10); !errors.Is(reason.From(err), reason.Fenced) {
+		if _, err := produce(w.Context(), calls, 0, 0, 1, 10); !refused(err, reason.Fenced) {
 			w.Errorf("the older process took a record: %v", err)
 		}
 		if got := end(w); got != 1 {
@@ -74,7 +73,7 @@ func TestHole12_LeaseEndsByTheOwnersOwnClock(t *testing.T) {
 			w.Errorf("within the lease: %v", err)
 		}
 		time.Sleep(world.Lease / 4)
-		if _, err := produce(w.Context(), calls, 0, 0, 1, 10); !errors.Is(reason.From(err), reason.LeaseExpired) {
+		if _, err := produce(w.Context(), calls, 0, 0, 1, 10); !refused(err, reason.LeaseExpired) {
 			w.Errorf("when the lease is over for everybody else: %v", err)
 		}
 	})

@@ -72,7 +72,7 @@ func (w *World) Launch(edits ...Edit) *Agent {
 	for _, edit := range edits {
 		edit(&cfg)
 	}
-	h := &host{listener: bufconn.Listen(1 << 18)}
+	h := &host{listener: bufconn.Listen(1 << 15)}
 	running, err := agent.New(cfg, agent.WithMemory(w.memory), agent.WithListener("internal", h.listener))
 	if err != nil {
 		w.Fatal(err)
