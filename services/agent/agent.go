@@ -178,11 +178,18 @@ func (a *Agent) hostOptions() host.Options {
 		},
 		Flush: flush.Options{
 			Bytes: int(a.cfg.Flush.Bytes), Age: a.cfg.Flush.Age, MaxPerSecond: max(0, a.cfg.Flush.MaxPerSecond),
-			Concurrency: a.cfg.Flush.Concurrency, BufferBytes: a.cfg.Buffers.Bytes,
+			Concurrency: a.cfg.Flush.Concurrency, HedgeBudget: a.hedgeBudget(), BufferBytes: a.cfg.Buffers.Bytes,
 			MaxProducers: a.cfg.Limits.MaxProducerStates, AckTimeout: a.cfg.AckTimeout, PutTimeout: a.cfg.AckTimeout,
 		},
 		CacheBytes: a.cfg.Buffers.CacheBytes,
 	}
+}
+
+func (a *Agent) hedgeBudget() float64 {
+	if a.cfg.Store.Kind == StoreFiles {
+		return 0
+	}
+	return max(0, a.cfg.Flush.HedgeBudget) // NoHedging is negative
 }
 
 // InjectedFaults counts the faults of StoreConfig.Faults that came true: a

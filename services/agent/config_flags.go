@@ -54,6 +54,7 @@ func (c *Config) registerFlush(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.Age, "flush-age", f.Age, "`duration` that a batch waits at most for others, while flushes are under way")
 	fs.Var((*ceilingValue)(&f.MaxPerSecond), "flush-max-per-second", "ceiling for flushes of less than --flush-bytes; 0 is none")
 	fs.IntVar(&f.Concurrency, "flush-concurrency", f.Concurrency, "`number` of segments that are written at a time")
+	fs.Var((*budgetValue)(&f.HedgeBudget), "flush-hedge-budget", "`share` of segments that may be written twice when the first try is slow; 0 is none, and --store files has none")
 	fs.Var((*sizeValue)(&b.Bytes), "buffer-bytes", "`size` of all that is not committed yet; beyond it, producers have to wait")
 	fs.Var((*sizeValue)(&b.CacheBytes), "cache-bytes", "`size` of the cache for readers")
 }

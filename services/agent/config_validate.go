@@ -168,6 +168,8 @@ func (r *rules) flush(c Config) {
 	r.check(f.Age < c.AckTimeout, "--ack-timeout (%s) is not above --flush-age (%s), so that batches would time out before they are flushed: raise it",
 		c.AckTimeout, f.Age)
 	r.check(f.MaxPerSecond == NoCeiling || f.MaxPerSecond > 0, "--flush-max-per-second is %v: give a number above 0, or 0 for no ceiling", f.MaxPerSecond)
+	r.check(f.HedgeBudget == NoHedging || f.HedgeBudget > 0 && f.HedgeBudget <= 1,
+		"--flush-hedge-budget is %v: give a share of the segments, up to 1, or 0 for no second tries", f.HedgeBudget)
 	r.between("--flush-concurrency", int64(f.Concurrency), 1, 1024)
 }
 

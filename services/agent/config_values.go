@@ -84,6 +84,24 @@ func (v *ceilingValue) Set(text string) error {
 	return nil
 }
 
+// budgetValue is a share, where 0 means none: in a Config 0 means the default.
+type budgetValue float64
+
+func (v *budgetValue) String() string { return (*ceilingValue)(v).String() }
+func (v *budgetValue) Type() string   { return "number" }
+
+func (v *budgetValue) Set(text string) error {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= 0 && n <= 1) {
+		return errors.New("give a share from 0 to 1, such as 0.05")
+	}
+	if n == 0 {
+		n = NoHedging
+	}
+	*v = budgetValue(n)
+	return nil
+}
+
 // levelValue is a level of package slog, in lower case.
 type levelValue slog.Level
 

@@ -33,7 +33,7 @@ func newBench() *cobra.Command {
 	f.IntVar(&o.RecordSize, "record-size", 100, "bytes per record")
 	f.IntVar(&o.Batch, "batch", 1000, "records per batch")
 	f.IntVar(&o.Partitions, "partitions", 16, "partitions of the topic")
-	f.IntVar(&o.InFlight, "in-flight", 0, "batches per partition that may wait for their answer, at most 128 (default 48 MiB of all partitions' batches)")
+	f.IntVar(&o.InFlight, "in-flight", 0, "batches per partition that may wait for their answer, at most 128 (default 64 MiB of all partitions' batches)")
 	f.IntVar(&o.Producers, "producers", 1, "producers that share the load, in this process")
 	f.IntVar(&o.Rate, "rate", 0, "records to send per second (default as many as it takes)")
 	f.DurationVar(&o.Duration, "duration", 5*time.Second, "time to measure")

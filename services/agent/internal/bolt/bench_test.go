@@ -30,7 +30,7 @@ func BenchmarkCreate(b *testing.B) {
 						if i >= b.N {
 							return
 						}
-						row := &meta.Entry{Session: fmt.Sprint("session", w), Seq: seq, Commits: make([]byte, 16*24)}
+						row := &meta.Entry{Session: fmt.Sprint("session", w), Seq: seq, Segments: []meta.Segment{{Commits: make([]byte, 16*24)}}}
 						start := time.Now()
 						if err := s.Create(b.Context(), row); err != nil {
 							b.Error(err)

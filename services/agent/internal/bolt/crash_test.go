@@ -58,7 +58,7 @@ func appendRows(s *bolt.Store, session string) error {
 		seq++
 	}
 	for ; ; seq++ {
-		row := &meta.Entry{Session: session, Seq: seq, Commits: make([]byte, seq%3000)}
+		row := &meta.Entry{Session: session, Seq: seq, Segments: []meta.Segment{{Commits: make([]byte, seq%3000)}}}
 		if err := s.Create(context.Background(), row); err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func TestKill(t *testing.T) {
 		for session, last := range acknowledged {
 			next := uint64(0)
 			for row, err := range meta.Query[*meta.Entry](t.Context(), s, session, 0) {
-				if err != nil || row.Seq != next || uint64(len(row.Commits)) != next%3000 {
+				if err != nil || row.Seq != next || len(row.Segments) != 1 || uint64(len(row.Segments[0].Commits)) != next%3000 {
 					t.Fatalf("row %d of %s: %+v, %v", next, session, row, err)
 				}
 				next++

@@ -31,9 +31,8 @@ type buffer struct {
 	// unknown; zero when nobody waits. Guarded by the pipeline's lock.
 	answerBy time.Time
 
-	seq      uint64 // in the journal, set when sealed
-	segment  *written
-	uploaded chan struct{} // closed when segment is set, or never will be
+	number  uint64   // counts the session's flushes, set when sealed
+	segment *written // once it stands; guarded by the pipeline's lock until it is set
 
 	pool *pool
 	refs atomic.Int32
@@ -109,7 +108,6 @@ func (p *pool) get(size int, now time.Time) *buffer {
 		b = &buffer{data: make([]byte, 0, max(size, p.size)), pool: p}
 	}
 	b.first = now
-	b.uploaded = make(chan struct{})
 	b.refs.Store(1)
 	return b
 }

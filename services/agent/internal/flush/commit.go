@@ -2,61 +2,90 @@ package flush
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/streamhouse/streamhouse/proto/reason"
 	"github.com/streamhouse/streamhouse/services/agent/internal/index"
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
 )
 
 // commitAll commits buffers in the order in which they were sealed (R1). When
 // one cannot be committed, the session is finished: cancel ends Run.
 func (p *Pipeline) commitAll(ctx context.Context, cancel context.CancelCauseFunc) {
-	broken := false
-	for b := range p.commits {
-		<-b.uploaded
-		if broken || ctx.Err() != nil {
-			continue // fail answers for it
+	for ctx.Err() == nil {
+		group := p.standing()
+		if len(group) == 0 {
+			select {
+			case <-p.landed:
+			case <-ctx.Done():
+			}
+			continue
 		}
-		if err := p.commit(ctx, b); err != nil {
-			broken = true
+		if err := p.commit(ctx, group); err != nil {
 			cancel(err)
+			return
 		}
 	}
 }
 
-// errNoSegment ends the session: what comes after a buffer cannot be committed
-// without it.
-var errNoSegment = errors.New("a flush cannot be composed as a segment")
-
-func (p *Pipeline) commit(ctx context.Context, b *buffer) error {
-	w := b.segment
-	if w == nil {
-		return cmp.Or(context.Cause(ctx), errNoSegment)
+// standing returns the oldest buffers whose segments stand, as many as a row
+// can name. While a row is being written, others land; one row for all of them
+// keeps commits from queueing up behind each other.
+func (p *Pipeline) standing() []*buffer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, commits := 0, 0
+	for n < min(len(p.flying), journal.MaxSegments) && p.flying[n].segment != nil {
+		commits += len(p.flying[n].segment.commits)
+		if commits > journal.MaxCommits {
+			break
+		}
+		n++
 	}
-	p.assign(b)
-	row := journal.AppendCommits(make([]byte, 0, 16*len(w.commits)), w.commits)
-	if err := p.deps.Journal.Append(ctx, w.key, w.body.Size, row); err != nil {
+	return slices.Clone(p.flying[:n])
+}
+
+// commit writes one row for a group of buffers, makes it visible and answers.
+func (p *Pipeline) commit(ctx context.Context, group []*buffer) error {
+	p.assign(group)
+	segments := make([]meta.Segment, len(group))
+	for i, b := range group {
+		w := b.segment
+		segments[i] = meta.Segment{
+			Key: w.key, Size: w.body.Size,
+			Commits: journal.AppendCommits(make([]byte, 0, 16*len(w.commits)), w.commits),
+		}
+	}
+	if err := p.deps.Journal.Append(ctx, segments); err != nil {
 		return err
 	}
-	p.publish(b)
-	p.resolve(b)
+	p.mu.Lock()
+	p.rows++
+	p.mu.Unlock()
+	for _, b := range group {
+		p.publish(b)
+		p.resolve(b)
+	}
 	return nil
 }
 
 // assign gives the sections their offsets, which only the row makes true (R2).
-// No other commit is under way, so the ends stand still.
-func (p *Pipeline) assign(b *buffer) {
+// No other commit is under way, and one that fails is the session's last.
+func (p *Pipeline) assign(group []*buffer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, k := range b.segment.order {
-		s := &b.sections[k]
-		s.base = s.tenure.end
-		b.segment.commits[i].Base = s.base
+	for _, b := range group {
+		for i, k := range b.segment.order {
+			s := &b.sections[k]
+			s.base = s.tenure.assigned
+			s.tenure.assigned += uint64(s.records)
+			b.segment.commits[i].Base = s.base
+		}
 	}
 }
 
@@ -113,7 +142,6 @@ func (p *Pipeline) resolve(b *buffer) {
 		}
 	}
 	p.flying = p.flying[1:]
-	p.committed++
 	p.held -= int64(cap(b.data))
 	p.mu.Unlock()
 	p.signal()

@@ -19,6 +19,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/index"
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/memory"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
 	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
 	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
@@ -32,7 +33,7 @@ var errKilled = errors.New("killed")
 type settings struct {
 	flush.Options
 	plan faults.Plan
-	// put is called before each PUT with the segment's seq.
+	// put is called before each PUT with the segment's number.
 	put     func(seq uint64)
 	valid   func(time.Time) error
 	session string
@@ -49,6 +50,8 @@ type pipe struct {
 	recent   *recent
 	kill     context.CancelCauseFunc
 	ended    chan error
+	session  string
+	numbers  uint64 // segments that log has read
 }
 
 func start(t *testing.T, s settings) *pipe {
@@ -80,6 +83,7 @@ func start(t *testing.T, s settings) *pipe {
 	if s.session == "" {
 		s.session = session
 	}
+	p.session = s.session
 	p.Pipeline = flush.New(*o, flush.Deps{
 		Session: s.session, Objects: &hooked{Store: p.injector.Objects(p.objects), put: s.put, t: t},
 		Journal: journal.NewWriter(p.injector.Rows(p.rows), s.session),
@@ -101,8 +105,11 @@ func (p *pipe) stop() {
 	if used, _ := p.Buffered(); used != 0 {
 		p.t.Errorf("%d bytes are still held", used)
 	}
-	if seq, segments := p.FirstSeq(), p.stats.Segments.Load(); seq != segments {
-		p.t.Errorf("the next commit is said to be %d after %d segments", seq, segments)
+	if seq, rows := p.FirstSeq(), p.commits(); seq != rows {
+		p.t.Errorf("the next commit is said to be %d after %d rows", seq, rows)
+	}
+	if begun, segments := p.Flushes(), p.stats.Segments.Load(); begun != segments {
+		p.t.Errorf("%d flushes are said to have begun, and %d segments are committed", begun, segments)
 	}
 	p.end()
 }
@@ -115,6 +122,20 @@ func (p *pipe) end() {
 	}
 	p.injector.Wait()
 	p.recent.releaseAll()
+}
+
+// commits counts the rows of the journal.
+func (p *pipe) commits() (n uint64) {
+	p.t.Helper()
+	for row, err := range journal.Read(p.t.Context(), p.rows, p.session, 0) {
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if !row.Seal {
+			n++
+		}
+	}
+	return n
 }
 
 // own begins tenures of the partitions from 0 to n-1 of topic 1.
@@ -159,7 +180,15 @@ func (h *hooked) Put(ctx context.Context, key string, body objstore.Body) error 
 		}
 		h.put(seq)
 	}
-	return h.Store.Put(ctx, key, body)
+	before := bytes.Join(body.Parts, nil)
+	err := h.Store.Put(ctx, key, body)
+	if ctx.Err() != nil {
+		time.Sleep(30 * ms) // to notice that takes a store a while, in which it goes on reading
+	}
+	if !bytes.Equal(before, bytes.Join(body.Parts, nil)) {
+		h.t.Errorf("the bytes of %s changed while they were written", key)
+	}
+	return err
 }
 
 // recent keeps every second segment for a while, and looks whether its bytes
@@ -277,7 +306,7 @@ func (q *question) must(t *testing.T) result {
 type placed struct {
 	segment.Batch
 	base uint64
-	seq  uint64 // of its journal row
+	seq  uint64 // its segment's number
 }
 
 // log reads every partition out of the stores as a stranger would, and checks
@@ -285,6 +314,7 @@ type placed struct {
 func (p *pipe) log() map[flush.ID][]placed {
 	p.t.Helper()
 	all, ends := map[flush.ID][]placed{}, map[flush.ID]uint64{}
+	p.numbers = 0
 	for row, err := range journal.Read(p.t.Context(), p.rows, session, 0) {
 		if err != nil {
 			p.t.Fatal(err)
@@ -292,31 +322,55 @@ func (p *pipe) log() map[flush.ID][]placed {
 		if row.Seal {
 			break
 		}
-		commits, err := journal.ParseCommits(row.Commits)
+		for i := range row.Segments {
+			p.readSegment(row.Seq, &row.Segments[i], all, ends)
+		}
+	}
+	return all
+}
+
+// readSegment adds what a segment holds, if it holds what its row says.
+func (p *pipe) readSegment(seq uint64, committed *meta.Segment, all map[flush.ID][]placed, ends map[flush.ID]uint64) {
+	p.t.Helper()
+	commits, err := journal.ParseCommits(committed.Commits)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	object, err := p.objects.Get(p.t.Context(), committed.Key, 0, -1)
+	if err != nil || int64(len(object)) != committed.Size {
+		p.t.Fatalf("row %d: %d bytes instead of %d, %v", seq, len(object), committed.Size, err)
+	}
+	footer, err := segment.Verify(object)
+	if err != nil || footer.Number != p.numbers || len(footer.Sections) != len(commits) {
+		p.t.Fatalf("row %d: footer of number %v instead of %d, with %d sections for %d commits: %v",
+			seq, footer.Number, p.numbers, len(footer.Sections), len(commits), err)
+	}
+	p.numbers++
+	for i, c := range commits {
+		s := &footer.Sections[i]
+		id := flush.ID{Topic: c.Topic, Partition: c.Partition}
+		if s.Topic != c.Topic || s.Partition != c.Partition || s.Size != c.Size || s.Records != c.Records ||
+			(s.State != nil) != c.State || c.Base != ends[id] || c.Epoch != 1 {
+			p.t.Fatalf("row %d: commit %+v, section of %d/%d with %d bytes and %d records; the log ended at %d",
+				seq, c, s.Topic, s.Partition, s.Size, s.Records, ends[id])
+		}
+		for _, b := range s.Batches {
+			all[id] = append(all[id], placed{b, ends[id], footer.Number})
+			ends[id] += uint64(b.Records)
+		}
+	}
+}
+
+// commitsOf lists a row's commits, segment by segment.
+func commitsOf(t *testing.T, row *meta.Entry) []journal.Commit {
+	t.Helper()
+	var all []journal.Commit
+	for _, s := range row.Segments {
+		commits, err := journal.ParseCommits(s.Commits)
 		if err != nil {
-			p.t.Fatal(err)
+			t.Fatal(err)
 		}
-		object, err := p.objects.Get(p.t.Context(), row.Segment, 0, -1)
-		if err != nil || int64(len(object)) != row.Size {
-			p.t.Fatalf("row %d: %d bytes instead of %d, %v", row.Seq, len(object), row.Size, err)
-		}
-		footer, err := segment.Verify(object)
-		if err != nil || footer.Seq != row.Seq || len(footer.Sections) != len(commits) {
-			p.t.Fatalf("row %d: footer of seq %v with %d sections for %d commits: %v", row.Seq, footer.Seq, len(footer.Sections), len(commits), err)
-		}
-		for i, c := range commits {
-			s := &footer.Sections[i]
-			id := flush.ID{Topic: c.Topic, Partition: c.Partition}
-			if s.Topic != c.Topic || s.Partition != c.Partition || s.Size != c.Size || s.Records != c.Records ||
-				(s.State != nil) != c.State || c.Base != ends[id] || c.Epoch != 1 {
-				p.t.Fatalf("row %d: commit %+v, section of %d/%d with %d bytes and %d records; the log ended at %d",
-					row.Seq, c, s.Topic, s.Partition, s.Size, s.Records, ends[id])
-			}
-			for _, b := range s.Batches {
-				all[id] = append(all[id], placed{b, ends[id], row.Seq})
-				ends[id] += uint64(b.Records)
-			}
-		}
+		all = append(all, commits...)
 	}
 	return all
 }

@@ -273,6 +273,7 @@ func TestFenced(t *testing.T) {
 		if n := len(p.log()[at(0)]); n != 1 {
 			t.Errorf("the log has %d batches", n)
 		}
+		p.injector.Wait() // PUTs that were cut off
 		p.recent.releaseAll()
 	})
 }

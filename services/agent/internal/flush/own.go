@@ -33,7 +33,14 @@ func (p *Pipeline) Own(t *Tenure) error {
 func (p *Pipeline) FirstSeq() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.committed
+	return p.rows
+}
+
+// Flushes is how many segments were begun: the next one's number.
+func (p *Pipeline) Flushes() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.flushes
 }
 
 // Tenure returns the tenure of a partition that this session owns, or nil.

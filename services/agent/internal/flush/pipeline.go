@@ -32,8 +32,12 @@ type Options struct {
 	// MaxPerSecond is a ceiling for flushes of less than Bytes; 0 is none. It
 	// bounds what requests cost.
 	MaxPerSecond float64
-	// Concurrency is how many segments are written at a time.
+	// Concurrency is how many segments are written at a time. Those that stand
+	// and wait for an earlier one's commit do not count; BufferBytes bounds them.
 	Concurrency int
+	// HedgeBudget is the share of segments of which a second copy may be written
+	// when the first takes unusually long, such as 0.05; 0 is none.
+	HedgeBudget float64
 	// BufferBytes bounds the buffers of everything that is not committed yet.
 	BufferBytes int64
 	// MaxProducers bounds how many producers' retries are recognised.
@@ -84,21 +88,23 @@ type Batch struct {
 // Pipeline is the way from a producer's batch to its commit, for all
 // partitions of one session. Append is safe for concurrent use.
 type Pipeline struct {
-	opts    Options
-	deps    Deps
-	pool    *pool
-	commits chan *buffer // sealed, in the order of their seqs
-	wake    chan struct{}
+	opts   Options
+	deps   Deps
+	pool   *pool
+	hedger *hedger
+	wake   chan struct{} // Run has something to do
+	landed chan struct{} // commitAll has: a segment stands
 
 	mu        sync.Mutex
 	tenures   map[ID]*Tenure
 	open      *buffer
 	sealed    []*buffer // full, and not yet taken by Run
 	flying    []*buffer // taken by Run and not resolved, oldest first
+	uploading int       // of these, whose segments do not stand yet
 	held      int64     // capacity of all these buffers
 	producers int
-	nextSeq   uint64 // of the buffer that is sealed next
-	committed uint64 // how many are committed
+	flushes   uint64 // how many buffers were sealed
+	rows      uint64 // how many rows of the journal stand
 	lastPaced time.Time
 	draining  bool
 	failed    error // why the session is finished
@@ -108,16 +114,18 @@ type Pipeline struct {
 func New(opts Options, deps Deps) *Pipeline {
 	return &Pipeline{
 		opts: opts, deps: deps, pool: newPool(opts.Bytes),
-		commits: make(chan *buffer, opts.Concurrency),
-		wake:    make(chan struct{}, 1),
+		hedger: newHedger(opts.HedgeBudget),
+		wake:   make(chan struct{}, 1), landed: make(chan struct{}, 1),
 		tenures: map[ID]*Tenure{},
 	}
 }
 
 // signal makes Run look again.
-func (p *Pipeline) signal() {
+func (p *Pipeline) signal() { nudge(p.wake) }
+
+func nudge(c chan<- struct{}) {
 	select {
-	case p.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -135,8 +143,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		b, wait := p.next(time.Now())
 		if b != nil {
-			workers.Go(func() { p.upload(ctx, b) })
-			p.commits <- b // has room for all that fly
+			workers.Go(func() {
+				if err := p.upload(ctx, b, &workers); err != nil {
+					cancel(err)
+				}
+			})
 			continue
 		}
 		timer.Reset(wait)
@@ -147,7 +158,6 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		}
 		p.answerLate(time.Now())
 	}
-	close(p.commits)
 	workers.Wait()
 	err := context.Cause(ctx)
 	p.fail(err)
@@ -163,13 +173,13 @@ func (p *Pipeline) next(now time.Time) (*buffer, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wait := p.untilLateLocked(now)
-	if len(p.flying) >= p.opts.Concurrency {
+	if p.uploading >= p.opts.Concurrency {
 		return nil, wait
 	}
 	if len(p.sealed) > 0 {
 		b := p.sealed[0]
 		p.sealed = p.sealed[1:]
-		p.flying = append(p.flying, b)
+		p.flyLocked(b)
 		return b, 0
 	}
 	if p.open == nil {
@@ -183,8 +193,13 @@ func (p *Pipeline) next(now time.Time) (*buffer, time.Duration) {
 	b := p.open
 	p.sealLocked(b)
 	p.sealed = nil
-	p.flying = append(p.flying, b)
+	p.flyLocked(b)
 	return b, 0
+}
+
+func (p *Pipeline) flyLocked(b *buffer) {
+	p.flying = append(p.flying, b)
+	p.uploading++
 }
 
 // dueLocked is when the open buffer is flushed although it is not full.
@@ -205,10 +220,10 @@ func (p *Pipeline) dueLocked() time.Time {
 	return due
 }
 
-// sealLocked ends the open buffer b and gives it its place in the journal.
+// sealLocked ends the open buffer b and gives it its number.
 func (p *Pipeline) sealLocked(b *buffer) {
-	b.seq = p.nextSeq
-	p.nextSeq++
+	b.number = p.flushes
+	p.flushes++
 	for i := range b.sections {
 		t := b.sections[i].tenure
 		if t.segments--; t.segments == 0 {

@@ -90,11 +90,7 @@ func TestStateEvery256thSegment(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			commits, err := journal.ParseCommits(row.Commits)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, c := range commits {
+			for _, c := range commitsOf(t, row) {
 				id := flush.ID{Topic: c.Topic, Partition: c.Partition}
 				since[id]++
 				if c.State {

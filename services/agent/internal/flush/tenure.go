@@ -35,6 +35,7 @@ type Tenure struct {
 
 	producers *State
 	end       uint64 // the committed end; producers' committed part goes as far
+	assigned  uint64 // the end once the row that is being written stands
 	inFlight  int    // entries that are not resolved
 	segments  uint32 // until the next that carries the producers' state
 	closed    error  // why nothing more is taken, once that is so
@@ -56,7 +57,7 @@ func NewTenure(id ID, epoch, end, firstSeq uint64, log *index.Log, state *State)
 	}
 	return &Tenure{
 		ID: id, Epoch: epoch, Start: end, FirstSeq: firstSeq, Index: log,
-		producers: state, end: end,
+		producers: state, end: end, assigned: end,
 		// Partitions take turns, so that their states do not all fall into one
 		// segment.
 		segments: 1 + (id.Partition+id.Topic)%stateEvery,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
@@ -31,41 +32,98 @@ const (
 
 // upload writes the buffer's segment, and tries until it stands or ctx ends.
 // Each try has a key of its own: one whose outcome is unknown may still land.
-func (p *Pipeline) upload(ctx context.Context, b *buffer) {
-	defer close(b.uploaded)
+func (p *Pipeline) upload(ctx context.Context, b *buffer, workers *sync.WaitGroup) error {
 	b.copies.Wait()
 	w, err := p.compose(b)
 	if err != nil {
-		p.deps.Logger.Error("segment cannot be composed", slog.Any("error", err))
-		return
+		return fmt.Errorf("compose segment: %w", err) // what follows cannot be committed without it
 	}
 	for backoff := firstBackoff; ctx.Err() == nil; backoff = min(2*backoff, maxBackoff) {
-		w.key = Key(p.deps.Session, b.seq)
-		err := p.put(ctx, w)
+		key, err := p.put(ctx, b, w, workers)
 		if err == nil {
-			b.segment = w
-			return
+			w.key = key
+			p.stands(b, w)
+			return nil
 		}
-		p.deps.Logger.Warn("segment not written, trying again", slog.String("key", w.key), slog.Any("error", err))
+		p.deps.Logger.Warn("segment not written, trying again", slog.String("key", key), slog.Any("error", err))
 		select {
 		case <-ctx.Done():
 		case <-time.After(backoff):
 		}
 	}
+	return nil
 }
 
-func (p *Pipeline) put(ctx context.Context, w *written) error {
+// stands hands a buffer over to commitAll, and its place to the next upload.
+func (p *Pipeline) stands(b *buffer, w *written) {
+	p.mu.Lock()
+	b.segment = w
+	p.uploading--
+	p.mu.Unlock()
+	nudge(p.landed)
+	p.signal()
+}
+
+// tried is what became of one copy of a segment.
+type tried struct {
+	key string
+	err error
+}
+
+// put writes the segment once, and a copy of it when that takes unusually long.
+// It returns the key of the one that stands.
+func (p *Pipeline) put(ctx context.Context, b *buffer, w *written, workers *sync.WaitGroup) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.PutTimeout)
-	defer cancel()
-	return p.deps.Objects.Put(ctx, w.key, w.body)
+	defer cancel() // the copy that lost is of no use
+	if p.opts.HedgeBudget == 0 {
+		key := Key(p.deps.Session, b.number)
+		return key, p.deps.Objects.Put(ctx, key, w.body)
+	}
+	var due <-chan time.Time
+	if after := p.hedger.begin(); after > 0 {
+		timer := time.NewTimer(after)
+		defer timer.Stop()
+		due = timer.C
+	}
+	results := make(chan tried, 2)
+	p.putCopy(ctx, b, w, workers, results, true)
+	for running := 1; ; {
+		select {
+		case r := <-results:
+			if running--; r.err == nil || running == 0 {
+				return r.key, r.err
+			}
+		case <-due:
+			if p.hedger.spend() {
+				p.putCopy(ctx, b, w, workers, results, false)
+				running++
+			}
+		}
+	}
+}
+
+// putCopy starts to write a copy. It keeps the buffer's bytes, which the other
+// copy's commit may give back meanwhile.
+func (p *Pipeline) putCopy(ctx context.Context, b *buffer, w *written, workers *sync.WaitGroup, results chan<- tried, first bool) {
+	key := Key(p.deps.Session, b.number)
+	body, began := w.body, time.Now()
+	b.retain()
+	workers.Go(func() {
+		defer b.release()
+		err := p.deps.Objects.Put(ctx, key, body)
+		if first && (err == nil || ctx.Err() != nil) {
+			p.hedger.observe(time.Since(began))
+		}
+		results <- tried{key: key, err: err} // has room for both
+	})
 }
 
 // Key makes a key for a try at a session's segment. Keys are never used twice;
 // the session's id, which is random, spreads agents over prefixes.
-func Key(session string, seq uint64) string {
+func Key(session string, number uint64) string {
 	var random [6]byte
 	_, _ = rand.Read(random[:]) // never fails
-	return fmt.Sprintf("%s/%012d-%s", session, seq, hex.EncodeToString(random[:]))
+	return fmt.Sprintf("%s/%012d-%s", session, number, hex.EncodeToString(random[:]))
 }
 
 // compose lays a buffer out as a segment: pieces in the order of partitions,
@@ -130,7 +188,7 @@ func footer(b *buffer, order, entries []int) *segment.Footer {
 			ProducerID: e.batch.Producer, Sequence: e.batch.Sequence, MaxTimestamp: e.maxTime,
 		}
 	}
-	f := &segment.Footer{Seq: b.seq, Sections: make([]segment.Section, len(order))}
+	f := &segment.Footer{Number: b.number, Sections: make([]segment.Section, len(order))}
 	for i, k := range order {
 		s := &b.sections[k]
 		f.Sections[i] = segment.Section{

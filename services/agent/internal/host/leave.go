@@ -93,14 +93,14 @@ func (h *Host) putStates(ctx context.Context, released []flush.Released) (string
 	if err != nil {
 		return "", fmt.Errorf("write producer states: %w", err)
 	}
-	foot := &segment.Footer{Seq: h.Pipeline.FirstSeq()}
+	foot := &segment.Footer{Number: h.Pipeline.Flushes()}
 	for _, r := range released {
 		foot.Sections = append(foot.Sections, segment.Section{Topic: r.Topic, Partition: r.Partition, State: r.State})
 	}
 	object = segment.AppendFooter(object, foot)
 	body := objstore.Body{Parts: [][]byte{object}, Size: int64(len(object)), CRC32C: segment.Update(0, object)}
 	for {
-		key := flush.Key(h.Session.ID, foot.Seq)
+		key := flush.Key(h.Session.ID, foot.Number)
 		err := h.deps.Objects.Put(ctx, key, body)
 		if err == nil {
 			return key, nil

@@ -24,10 +24,14 @@ type Commit struct {
 	State bool
 }
 
-// MaxCommits bounds how many partitions a row can name: what fits DynamoDB's
-// item limit of 400 KB at 24 bytes each, with room for the rest of the row. A
-// row with more would stand, and could not be read.
+// MaxCommits bounds how many commits a row can hold, over all its segments:
+// what fits DynamoDB's item limit of 400 KB at 24 bytes each, with room for the
+// rest of the row. A row with more would stand, and could not be read.
 const MaxCommits = 1 << 14
+
+// MaxSegments bounds how many segments a row can name, for the same reason: a
+// segment's key and size take some 100 bytes.
+const MaxSegments = 64
 
 // ErrCorrupt is returned for packed commits that cannot be read.
 var ErrCorrupt = errors.New("corrupt journal row")

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
@@ -45,15 +46,15 @@ func NewWriter(store meta.Store, session string) *Writer {
 // Next is the seq that the next Append writes.
 func (w *Writer) Next() uint64 { return w.next }
 
-// Append commits a segment. It returns nil once the row stands. While it does
+// Append commits segments, all or none. It returns nil once the row stands. While it does
 // not know, it asks and tries again, with the same row and nothing else (R3),
 // until it knows or ctx ends; then the outcome is unknown for good, and every
 // later Append returns ErrUnresolved.
-func (w *Writer) Append(ctx context.Context, segment string, size int64, commits []byte) error {
+func (w *Writer) Append(ctx context.Context, segments []meta.Segment) error {
 	if w.unresolved {
 		return ErrUnresolved
 	}
-	row := &meta.Entry{Session: w.session, Seq: w.next, Segment: segment, Size: size, Commits: commits}
+	row := &meta.Entry{Session: w.session, Seq: w.next, Segments: segments}
 	for backoff := firstBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		stands, err := w.try(ctx, row)
 		if err == nil && stands {
@@ -66,7 +67,7 @@ func (w *Writer) Append(ctx context.Context, segment string, size int64, commits
 		}
 		if sleep(ctx, backoff) != nil {
 			w.unresolved = true
-			return fmt.Errorf("commit segment: %w", errors.Join(context.Cause(ctx), err))
+			return fmt.Errorf("commit segments: %w", errors.Join(context.Cause(ctx), err))
 		}
 	}
 }
@@ -92,7 +93,9 @@ func (w *Writer) try(ctx context.Context, row *meta.Entry) (stands bool, err err
 
 // same tells our own row from any other: segment keys are never used twice.
 func same(a, b *meta.Entry) bool {
-	return !b.Seal && a.Segment == b.Segment && a.Size == b.Size && bytes.Equal(a.Commits, b.Commits)
+	return !b.Seal && slices.EqualFunc(a.Segments, b.Segments, func(a, b meta.Segment) bool {
+		return a.Key == b.Key && a.Size == b.Size && bytes.Equal(a.Commits, b.Commits)
+	})
 }
 
 // Read yields the rows of a session's journal from a seq on, and reports a gap

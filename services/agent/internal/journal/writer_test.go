@@ -19,6 +19,15 @@ import (
 // segmentOf is the key of the n-th segment that a test commits.
 func segmentOf(n int) string { return fmt.Sprintf("s/%d", n) }
 
+// segments are what a row names.
+func segments(keys ...string) []meta.Segment {
+	all := make([]meta.Segment, len(keys))
+	for i, key := range keys {
+		all[i] = meta.Segment{Key: key, Size: 1}
+	}
+	return all
+}
+
 // stored returns the journal as it stands: the segments in order, and whether
 // it ends with a seal. Gaps and rows behind the seal are errors.
 func stored(t *testing.T, rows meta.Store) (segments []string, sealed bool) {
@@ -35,7 +44,9 @@ func stored(t *testing.T, rows meta.Store) (segments []string, sealed bool) {
 		case row.Seal:
 			sealed = true
 		default:
-			segments = append(segments, row.Segment)
+			for _, s := range row.Segments {
+				segments = append(segments, s.Key)
+			}
 		}
 		next++
 	}
@@ -75,7 +86,7 @@ func writeFive(t *testing.T, rule faults.Rule) (fired bool) {
 		var want []string
 		for i := range 5 {
 			want = append(want, segmentOf(i))
-			if err := w.Append(t.Context(), segmentOf(i), 1, nil); err != nil {
+			if err := w.Append(t.Context(), segments(segmentOf(i))); err != nil {
 				t.Fatalf("%v: %v", rule, err)
 			}
 			if got, _ := stored(t, rows); !slices.Equal(got, want) {
@@ -105,11 +116,11 @@ func TestUnresolvedIsLast(t *testing.T) {
 			w := NewWriter(injector.Rows(rows), "s")
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, errors.New("had enough"))
 			defer cancel()
-			if err := w.Append(ctx, "s/lost", 1, nil); !errors.Is(err, faults.ErrInjected) || !errors.Is(err, context.Cause(ctx)) {
+			if err := w.Append(ctx, segments("s/lost")); !errors.Is(err, faults.ErrInjected) || !errors.Is(err, context.Cause(ctx)) {
 				t.Errorf("%v: ended with %v", rule, err)
 			}
 			injector.Disarm()
-			if err := w.Append(t.Context(), "s/other", 1, nil); !errors.Is(err, ErrUnresolved) {
+			if err := w.Append(t.Context(), segments("s/other")); !errors.Is(err, ErrUnresolved) {
 				t.Errorf("%v: went on with %v", rule, err)
 			}
 			injector.Wait()
@@ -128,7 +139,7 @@ func TestWriterOutlastsOutage(t *testing.T) {
 		w := NewWriter(injector.Rows(rows), "s")
 		time.AfterFunc(10*time.Minute, injector.Disarm)
 		began := time.Now()
-		if err := w.Append(t.Context(), "s/0", 1, nil); err != nil {
+		if err := w.Append(t.Context(), segments("s/0")); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took > 10*time.Minute+maxBackoff {
@@ -143,28 +154,30 @@ func TestWriterOutlastsOutage(t *testing.T) {
 // Any other row in the place of ours means that the session is finished (R7),
 // and it stays so.
 func TestFenced(t *testing.T) {
-	ours := meta.Entry{Session: "s", Segment: "s/1", Size: 5, Commits: []byte{1, 2}}
+	ours := []meta.Segment{{Key: "s/1", Size: 5, Commits: []byte{1, 2}}, {Key: "s/2", Size: 6, Commits: []byte{3}}}
 	for name, change := range map[string]func(*meta.Entry){
 		"seal":          func(e *meta.Entry) { *e = meta.Entry{Session: "s", Seal: true, By: "x"} },
-		"other segment": func(e *meta.Entry) { e.Segment = "s/2" },
-		"other size":    func(e *meta.Entry) { e.Size++ },
-		"other commits": func(e *meta.Entry) { e.Commits = []byte{1, 3} },
+		"other segment": func(e *meta.Entry) { e.Segments[1].Key = "s/3" },
+		"other size":    func(e *meta.Entry) { e.Segments[1].Size++ },
+		"other commits": func(e *meta.Entry) { e.Segments[0].Commits = []byte{1, 3} },
+		"fewer":         func(e *meta.Entry) { e.Segments = e.Segments[:1] },
+		"none":          func(e *meta.Entry) { e.Segments = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			rows := memory.NewRows()
-			other := ours
+			other := meta.Entry{Session: "s", Segments: slices.Clone(ours)}
 			change(&other)
 			if err := rows.Create(t.Context(), &other); err != nil {
 				t.Fatal(err)
 			}
 			w := NewWriter(rows, "s")
-			if err := w.Append(t.Context(), ours.Segment, ours.Size, ours.Commits); !errors.Is(err, ErrFenced) {
+			if err := w.Append(t.Context(), ours); !errors.Is(err, ErrFenced) {
 				t.Errorf("appended with %v", err)
 			}
 			if err := rows.Delete(t.Context(), &other); err != nil { // even then
 				t.Fatal(err)
 			}
-			if err := w.Append(t.Context(), "s/9", 1, nil); err == nil {
+			if err := w.Append(t.Context(), segments("s/9")); err == nil {
 				t.Error("a fenced session committed")
 			}
 			if w.Next() != 0 {
@@ -179,7 +192,7 @@ func TestSealAgain(t *testing.T) {
 	rows := memory.NewRows()
 	w := NewWriter(rows, "s")
 	for i := range 3 {
-		if err := w.Append(t.Context(), segmentOf(i), 1, nil); err != nil {
+		if err := w.Append(t.Context(), segments(segmentOf(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -200,7 +213,7 @@ func TestSealAgain(t *testing.T) {
 func TestReadGap(t *testing.T) {
 	rows := memory.NewRows()
 	for _, seq := range []uint64{0, 1, 3} {
-		if err := rows.Create(t.Context(), &meta.Entry{Session: "s", Seq: seq, Segment: "s/x"}); err != nil {
+		if err := rows.Create(t.Context(), &meta.Entry{Session: "s", Seq: seq, Segments: segments("s/x")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -246,7 +259,7 @@ func sealRace(t *testing.T, seed uint64) {
 	group.Go(func() {
 		for i := 0; ended == nil; i++ {
 			tried = append(tried, segmentOf(i))
-			if ended = w.Append(ctx, segmentOf(i), 1, nil); ended == nil {
+			if ended = w.Append(ctx, segments(segmentOf(i))); ended == nil {
 				acknowledged = append(acknowledged, segmentOf(i))
 			}
 		}

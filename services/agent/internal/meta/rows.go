@@ -142,10 +142,17 @@ type Entry struct {
 	// Seal ends the journal; By is the session that set it.
 	Seal bool   `json:"seal,omitempty" dynamodbav:"seal,omitempty"`
 	By   string `json:"by,omitempty" dynamodbav:"by,omitempty"`
-	// Segment is the key of the committed object, Size its length.
-	Segment string `json:"segment,omitempty" dynamodbav:"segment,omitempty"`
-	Size    int64  `json:"size,omitempty" dynamodbav:"size,omitempty"`
-	// Commits says what the segment appends to which partition, packed (see
+	// Segments are the objects that the row commits, in order. A partition may
+	// be in several of them.
+	Segments []Segment `json:"segments,omitempty" dynamodbav:"segments,omitempty"`
+}
+
+// Segment is an object that a commit names.
+type Segment struct {
+	Key string `json:"key" dynamodbav:"key"`
+	// Size is the object's length.
+	Size int64 `json:"size" dynamodbav:"size"`
+	// Commits says what the object appends to which partition, packed (see
 	// package journal).
 	Commits []byte `json:"commits,omitempty" dynamodbav:"commits,omitempty"`
 }

@@ -116,11 +116,20 @@ func (w *sessionTenures) read(ctx context.Context, rows meta.Store, session stri
 }
 
 func (w *sessionTenures) take(row *meta.Entry) error {
-	commits, err := journal.ParseCommits(row.Commits)
+	for i := range row.Segments {
+		if err := w.takeSegment(&row.Segments[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *sessionTenures) takeSegment(s *meta.Segment) error {
+	commits, err := journal.ParseCommits(s.Commits)
 	if err != nil {
 		return err
 	}
-	object := &index.Segment{Key: row.Segment, Size: row.Size}
+	object := &index.Segment{Key: s.Key, Size: s.Size}
 	at := uint64(segment.HeaderSize)
 	for _, c := range commits {
 		p := w.partitions[tenureID{flush.ID{Topic: c.Topic, Partition: c.Partition}, c.Epoch}]
@@ -131,7 +140,7 @@ func (w *sessionTenures) take(row *meta.Entry) error {
 		}
 		at += uint64(c.Size)
 	}
-	if at > math.MaxUint32 || at > uint64(max(0, row.Size)) {
+	if at > math.MaxUint32 || at > uint64(max(0, s.Size)) {
 		return fmt.Errorf("its sections are longer than its segment: %w", journal.ErrCorrupt)
 	}
 	return nil

@@ -59,7 +59,7 @@ func (w *world) put(session string, parts ...part) (key string, size int64, comm
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	foot := &segment.Footer{Seq: w.next[session]}
+	foot := &segment.Footer{Number: w.next[session]}
 	for _, p := range parts {
 		s := segment.Section{Topic: 1, Partition: p.partition, State: p.state}
 		for _, b := range p.batches {
@@ -93,7 +93,7 @@ func (w *world) put(session string, parts ...part) (key string, size int64, comm
 func (w *world) commit(session string, parts ...part) {
 	w.t.Helper()
 	key, size, commits := w.put(session, parts...)
-	w.row(&meta.Entry{Session: session, Segment: key, Size: size, Commits: journal.AppendCommits(nil, commits)})
+	w.row(&meta.Entry{Session: session, Segments: []meta.Segment{{Key: key, Size: size, Commits: journal.AppendCommits(nil, commits)}}})
 }
 
 func (w *world) seal(session string) {
@@ -268,12 +268,12 @@ func TestMissing(t *testing.T) {
 		},
 		"offsets twice": {func(w *world) { w.commit(sessionA, one); w.commit(sessionA, one) }, row(), journal.ErrCorrupt},
 		"packed commits": {func(w *world) {
-			w.row(&meta.Entry{Session: sessionA, Segment: "x", Size: 100, Commits: []byte{1, 2}})
+			w.row(&meta.Entry{Session: sessionA, Segments: []meta.Segment{{Key: "x", Size: 100, Commits: []byte{1, 2}}}})
 		}, row(), journal.ErrCorrupt},
 		"bytes": {func(w *world) {
 			key, size, commits := w.put(sessionA, one)
 			commits[0].Size = uint32(size)
-			w.row(&meta.Entry{Session: sessionA, Segment: key, Size: size, Commits: journal.AppendCommits(nil, commits)})
+			w.row(&meta.Entry{Session: sessionA, Segments: []meta.Segment{{Key: key, Size: size, Commits: journal.AppendCommits(nil, commits)}}})
 		}, row(), journal.ErrCorrupt},
 		"an object": {func(w *world) {
 			w.commit(sessionA, one)
@@ -284,17 +284,17 @@ func TestMissing(t *testing.T) {
 		"a section": {func(w *world) {
 			key, size, _ := w.put(sessionA, part{partition: 7, epoch: 1, batches: one.batches})
 			commits := []journal.Commit{{Topic: 1, Epoch: 1, Records: 10, Size: 50}}
-			w.row(&meta.Entry{Session: sessionA, Segment: key, Size: size, Commits: journal.AppendCommits(nil, commits)})
+			w.row(&meta.Entry{Session: sessionA, Segments: []meta.Segment{{Key: key, Size: size, Commits: journal.AppendCommits(nil, commits)}}})
 		}, row(), segment.ErrCorrupt},
 		"records": {func(w *world) {
 			key, size, commits := w.put(sessionA, one)
 			commits[0].Records++
-			w.row(&meta.Entry{Session: sessionA, Segment: key, Size: size, Commits: journal.AppendCommits(nil, commits)})
+			w.row(&meta.Entry{Session: sessionA, Segments: []meta.Segment{{Key: key, Size: size, Commits: journal.AppendCommits(nil, commits)}}})
 		}, row(), segment.ErrCorrupt},
 		"a state": {func(w *world) {
 			key, size, commits := w.put(sessionA, one)
 			commits[0].State = true
-			w.row(&meta.Entry{Session: sessionA, Segment: key, Size: size, Commits: journal.AppendCommits(nil, commits)})
+			w.row(&meta.Entry{Session: sessionA, Segments: []meta.Segment{{Key: key, Size: size, Commits: journal.AppendCommits(nil, commits)}}})
 		}, row(), segment.ErrCorrupt},
 		"a state's bytes": {func(w *world) {
 			w.commit(sessionA, part{epoch: 1, batches: one.batches, state: []byte{1, 2, 3}})

@@ -48,7 +48,7 @@ func AppendFooter(dst []byte, f *Footer) []byte {
 		size += sectionBound + len(f.Sections[i].State)
 	}
 	dst = slices.Grow(dst, size+batches*batchBound)
-	dst = binary.AppendUvarint(dst, f.Seq)
+	dst = binary.AppendUvarint(dst, f.Number)
 	dst = binary.AppendUvarint(dst, uint64(len(f.Sections)))
 	dst = binary.AppendUvarint(dst, uint64(batches))
 

@@ -43,8 +43,8 @@ func TestGolden(t *testing.T) {
 func checkGolden(t *testing.T, f *Footer) {
 	t.Helper()
 	_, want := example(t)
-	if f.Seq != want.Seq || len(f.Sections) != len(want.Sections) {
-		t.Fatalf("seq %d, %d sections", f.Seq, len(f.Sections))
+	if f.Number != want.Number || len(f.Sections) != len(want.Sections) {
+		t.Fatalf("number %d, %d sections", f.Number, len(f.Sections))
 	}
 	for i := range f.Sections {
 		got, want := &f.Sections[i], &want.Sections[i]

@@ -55,7 +55,7 @@ func (p *parser) fail(what string) {
 }
 
 func (p *parser) footer() *Footer {
-	f := &Footer{Seq: p.uvarint()}
+	f := &Footer{Number: p.uvarint()}
 	sections, batches := p.uvarint(), p.uvarint()
 	room := uint64(len(p.rest))
 	if sections > room/minSection || batches > (room-sections*minSection)/minBatch {

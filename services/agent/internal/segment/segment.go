@@ -67,8 +67,8 @@ type Section struct {
 
 // Footer is the index of a segment.
 type Footer struct {
-	// Seq is the place in its session's journal that the segment is meant for.
-	Seq uint64
+	// Number counts its session's flushes, from 0.
+	Number uint64
 	// Sections are sorted by topic, then partition, each pair once. They follow
 	// each other from HeaderSize on, without gaps.
 	Sections []Section

@@ -40,7 +40,7 @@ func example(tb testing.TB) ([]byte, *Footer) {
 		object = append(object, stored...)
 	}
 	const anna, bert = 0xfeedfacecafebeef, 2
-	f := &Footer{Seq: 511, Sections: make([]Section, 5)}
+	f := &Footer{Number: 511, Sections: make([]Section, 5)}
 	s := f.Sections
 	s[0].Topic, s[0].Partition = 0, 0
 	add(&s[0], anna, 7, batch.None, "one", "two")
@@ -87,7 +87,7 @@ func TestRoundTrip(t *testing.T) {
 
 // randomFooter describes batches that do not exist, with numbers of all sizes.
 func randomFooter(rng *rand.Rand) *Footer {
-	f := &Footer{Seq: rng.Uint64() >> rng.IntN(64), Sections: []Section{}}
+	f := &Footer{Number: rng.Uint64() >> rng.IntN(64), Sections: []Section{}}
 	producers := []uint64{0, 1, rng.Uint64(), rng.Uint64()}
 	topic, partition := uint32(rng.IntN(3)), uint32(rng.IntN(3))
 	for range rng.IntN(20) {
@@ -145,7 +145,7 @@ func TestFooterIsCompact(t *testing.T) {
 // busyFooter is that of a flush under load: one producer, batches of 10 KiB.
 func busyFooter(sections, batches int) *Footer {
 	flat := make([]Batch, sections*batches)
-	f := &Footer{Seq: 123_456, Sections: make([]Section, sections)}
+	f := &Footer{Number: 123_456, Sections: make([]Section, sections)}
 	for i := range flat {
 		flat[i] = Batch{
 			Size: 10_240 + uint32(i), Records: 100, CRC: 0x9e3779b9 * uint32(i), ProducerID: 0xfeedfacecafebeef,

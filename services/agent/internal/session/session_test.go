@@ -189,7 +189,7 @@ func TestSealed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := start(t)
 		w := journal.NewWriter(s.rows, s.ID)
-		if err := w.Append(t.Context(), "x/1", 1, nil); err != nil {
+		if err := w.Append(t.Context(), []meta.Segment{{Key: "x/1"}}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2500 * time.Millisecond)
@@ -200,7 +200,7 @@ func TestSealed(t *testing.T) {
 		if err := <-s.ended; !errors.Is(err, ErrSealed) || time.Since(began) > time.Second {
 			t.Errorf("ended after %v with %v", time.Since(began), err)
 		}
-		if err := w.Append(t.Context(), "x/2", 1, nil); !errors.Is(err, journal.ErrFenced) {
+		if err := w.Append(t.Context(), []meta.Segment{{Key: "x/2"}}); !errors.Is(err, journal.ErrFenced) {
 			t.Errorf("committed with %v", err)
 		}
 		row := s.stored()

@@ -62,7 +62,7 @@ func queryMany(t *testing.T, s meta.Store) {
 	for seq := range uint64(rows) {
 		row := entry("s", seq)
 		if seq%10 == 0 {
-			row.Commits = make([]byte, 10_000)
+			row.Segments = []meta.Segment{{Key: "s/1", Commits: make([]byte, 10_000)}}
 		}
 		all = append(all, row)
 		want = append(want, seq)

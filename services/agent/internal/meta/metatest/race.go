@@ -2,6 +2,7 @@ package metatest
 
 import (
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,7 +25,7 @@ func raceToCreate(t *testing.T, s meta.Store) {
 		var winner atomic.Pointer[meta.Entry]
 		for w := range writers {
 			wg.Go(func() {
-				row := &meta.Entry{Session: "s", Seq: seq, Size: int64(w)}
+				row := &meta.Entry{Session: "s", Seq: seq, By: strconv.Itoa(w)}
 				switch err := s.Create(t.Context(), row); {
 				case err == nil && !winner.CompareAndSwap(nil, row):
 					t.Error("two creates of one row succeeded")

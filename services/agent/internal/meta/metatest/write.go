@@ -33,9 +33,9 @@ func create(t *testing.T, s meta.Store) {
 // Create-if-absent is what makes a commit: the row that stands is never
 // changed by a second one.
 func createExisting(t *testing.T, s meta.Store) {
-	first := &meta.Entry{Session: "s", Seq: 3, Segment: "first"}
+	first := &meta.Entry{Session: "s", Seq: 3, By: "first"}
 	mustCreate(t, s, first)
-	second := &meta.Entry{Session: "s", Seq: 3, Segment: "second"}
+	second := &meta.Entry{Session: "s", Seq: 3, By: "second"}
 	if err := s.Create(t.Context(), second); !errors.Is(err, meta.ErrExists) {
 		t.Fatalf("create: got %v, want ErrExists", err)
 	}
@@ -48,7 +48,7 @@ func createExisting(t *testing.T, s meta.Store) {
 func getMissing(t *testing.T, s meta.Store) {
 	mustCreate(t, s, entry("s", 1))
 	for _, row := range []*meta.Entry{entry("s", 0), entry("s", 2), entry("s\x00", 1), entry("t", 1)} {
-		row.Segment, row.Version = "mine", 9
+		row.By, row.Version = "mine", 9
 		before := *row
 		if err := s.Get(t.Context(), row); !errors.Is(err, meta.ErrNotFound) {
 			t.Errorf("get %v: got %v, want ErrNotFound", row.Key(), err)
