@@ -29,7 +29,8 @@ type answers struct {
 type partitionAnswers struct {
 	all  *answers
 	id   flush.ID
-	wait []expected
+	wait []expected // from index done on
+	done int
 }
 
 type expected struct {
@@ -79,30 +80,46 @@ func (p *partitionAnswers) Answer(request, base uint64, err error) {
 	a := p.all
 	a.mu.Lock()
 	p.note(answer)
-	n := 0
-	for n < len(p.wait) && p.wait[n].known {
-		a.ready = append(a.ready, p.wait[n].answer)
-		n++
+	before := len(a.ready)
+	for ; p.done < len(p.wait) && p.wait[p.done].known; p.done++ {
+		a.ready = append(a.ready, p.wait[p.done].answer)
 	}
-	p.wait = p.wait[:copy(p.wait, p.wait[n:])]
+	ready := len(a.ready) > before
+	p.compact()
 	if len(p.wait) == 0 && len(a.partitions) > maxIdle {
 		delete(a.partitions, p.id)
 	}
 	a.mu.Unlock()
-	if n > 0 {
+	if ready {
 		signal(a.wake)
 	}
 }
 
-// note finds the request, which is nearly always the first that waits.
+// note finds the request. What is committed is nearly always the oldest that
+// waits, and what is refused the newest.
 func (p *partitionAnswers) note(answer wire.Answer) {
-	for i := range p.wait {
+	last := len(p.wait) - 1
+	for i := p.done; i <= last; i++ {
 		w := &p.wait[i]
+		if answer.Err != nil {
+			w = &p.wait[last-(i-p.done)]
+		}
 		if !w.known && w.answer.RequestID == answer.RequestID {
 			w.answer, w.known = answer, true
 			return
 		}
 	}
+}
+
+// compact moves what waits to the front once that is less than what is done:
+// each answer is moved once at most, on average.
+func (p *partitionAnswers) compact() {
+	if 2*p.done < len(p.wait) {
+		return
+	}
+	n := copy(p.wait, p.wait[p.done:])
+	clear(p.wait[n:])
+	p.wait, p.done = p.wait[:n], 0
 }
 
 // wait returns when the stream may be read from.

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/streamhouse/streamhouse/proto/reason"
 	"github.com/streamhouse/streamhouse/proto/wire"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 )
@@ -34,6 +35,8 @@ func (s *sink) SendMsg(m any) error {
 	s.sent <- slices.Clone(answers.Answers)
 	return nil
 }
+
+var refused = reason.New(reason.Overloaded, "full")
 
 // In whatever order the outcomes come, each partition's are sent in the order
 // of its batches, each once, and send returns when the last one is out.
@@ -61,7 +64,7 @@ func TestAnswersRandomly(t *testing.T) {
 				expected[partition] = append(expected[partition], request)
 				for len(open) > 0 && r.IntN(2) == 0 {
 					i := r.IntN(len(open))
-					open[i].to.Answer(open[i].request, 1, nil)
+					open[i].to.Answer(open[i].request, 1, []error{nil, refused}[r.IntN(2)])
 					open = slices.Delete(open, i, i+1)
 				}
 			}
@@ -170,5 +173,32 @@ func TestSendEnds(t *testing.T) {
 	}
 	if err := a.wait(ctx); !errors.Is(err, errEnd) {
 		t.Errorf("wait ended with %v", err)
+	}
+}
+
+// As many batches as a stream may have unanswered, of one partition: all but the
+// first refused, as behind a gap, or all committed, in order.
+func BenchmarkAnswers(b *testing.B) {
+	for name, err := range map[string]error{"committed": nil, "refused": refused} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				a := newAnswers()
+				var to *partitionAnswers
+				for i := range uint64(maxUnanswered) {
+					if to = a.expect(flush.ID{}, i); err != nil && i > 0 {
+						to.Answer(i, 0, err)
+					}
+				}
+				for i := range uint64(maxUnanswered) {
+					if err == nil || i == 0 {
+						to.Answer(i, 0, nil)
+					}
+				}
+				if len(a.ready) != maxUnanswered {
+					b.Fatalf("%d answers", len(a.ready))
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*maxUnanswered), "ns/answer")
+		})
 	}
 }

@@ -28,6 +28,9 @@ const (
 	// with them what they hold.
 	idlePing    = 30 * time.Second
 	pingTimeout = 20 * time.Second
+	// maxStreams is how many calls a connection may have under way; a client
+	// keeps further ones back.
+	maxStreams = 1024
 	// greetingTimeout bounds TLS and HTTP/2 handshakes, so that connections that
 	// say nothing do not pile up.
 	greetingTimeout = 20 * time.Second
@@ -41,6 +44,7 @@ func (s *Server) options(config *tls.Config) []grpc.ServerOption {
 		grpc.StaticStreamWindowSize(window),
 		grpc.StaticConnWindowSize(window),
 		grpc.WriteBufferSize(writeBuffer),
+		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAllowed, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idlePing, Timeout: pingTimeout}),
 		grpc.ConnectionTimeout(greetingTimeout),

@@ -32,12 +32,17 @@ type Catalog struct {
 	mu     sync.Mutex
 	byName map[string]*meta.Topic
 	byID   map[uint32]*meta.Topic
+	// gone are ids whose topics were deleted, as far as this process saw it.
+	gone map[uint32]bool
 }
+
+// maxGone bounds the ids that are remembered; they only save reads.
+const maxGone = 10_000
 
 // New returns an empty catalog, in which topics have up to maxPartitions
 // partitions; Refresh fills it.
 func New(store meta.Store, maxPartitions uint32) *Catalog {
-	return &Catalog{store: store, maxPartitions: maxPartitions, byName: map[string]*meta.Topic{}, byID: map[uint32]*meta.Topic{}}
+	return &Catalog{store: store, maxPartitions: maxPartitions, byName: map[string]*meta.Topic{}, byID: map[uint32]*meta.Topic{}, gone: map[uint32]bool{}}
 }
 
 // Refresh reads all topics, sorted by name, and remembers them.
@@ -54,6 +59,7 @@ func (c *Catalog) Refresh(ctx context.Context) ([]*meta.Topic, error) {
 	slices.SortFunc(all, func(a, b *meta.Topic) int { return strings.Compare(a.Name, b.Name) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	all = slices.DeleteFunc(all, func(t *meta.Topic) bool { return c.gone[t.ID] }) // since it was read
 	clear(c.byName)
 	clear(c.byID)
 	for _, t := range all {
@@ -100,13 +106,41 @@ func (c *Catalog) ByID(ctx context.Context, id uint32) (*meta.Topic, error) {
 	if t := c.cached(id); t != nil {
 		return t, nil
 	}
-	if _, err := c.Refresh(ctx); err != nil {
+	dead, err := c.deleted(ctx, id)
+	if err != nil {
 		return nil, err
 	}
-	if t := c.cached(id); t != nil {
-		return t, nil
+	if !dead {
+		if _, err := c.Refresh(ctx); err != nil {
+			return nil, err
+		}
+		if t := c.cached(id); t != nil {
+			return t, nil
+		}
 	}
 	return nil, reason.New(reason.UnknownTopic, "no topic has the id %d: it was deleted, or never made", id)
+}
+
+// deleted tells whether a topic has a tombstone: producers that go on sending
+// to it cost one read, and not one of all topics for each batch.
+func (c *Catalog) deleted(ctx context.Context, id uint32) (bool, error) {
+	c.mu.Lock()
+	gone := c.gone[id]
+	c.mu.Unlock()
+	if gone {
+		return true, nil
+	}
+	err := c.store.Get(ctx, &meta.Tombstone{Topic: id})
+	if errors.Is(err, meta.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read tombstone: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.noteGoneLocked(id)
+	return true, nil
 }
 
 func (c *Catalog) cached(id uint32) *meta.Topic {
@@ -124,8 +158,19 @@ func (c *Catalog) remember(t *meta.Topic) {
 func (c *Catalog) forget(t *meta.Topic) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.byName, t.Name)
+	if now := c.byName[t.Name]; now != nil && now.ID == t.ID {
+		delete(c.byName, t.Name)
+	}
 	delete(c.byID, t.ID)
+	c.noteGoneLocked(t.ID)
+}
+
+// noteGoneLocked remembers a deleted id, which nobody gets again.
+func (c *Catalog) noteGoneLocked(id uint32) {
+	if len(c.gone) >= maxGone {
+		clear(c.gone)
+	}
+	c.gone[id] = true
 }
 
 func unknown(name string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -346,5 +347,64 @@ func TestLookupsAreCached(t *testing.T) {
 	}
 	if after := fmt.Sprint(injector.Ops()); after != before {
 		t.Errorf("lookups cost %s, after %s", after, before)
+	}
+}
+
+// during calls a function in the middle of a scan.
+type during struct {
+	meta.Store
+	call func()
+}
+
+func (d *during) Scan(ctx context.Context, kind meta.Kind) iter.Seq2[meta.Row, error] {
+	return func(yield func(meta.Row, error) bool) {
+		for row, err := range d.Store.Scan(ctx, kind) {
+			d.call()
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+// A topic that is deleted while all are read does not come back with them.
+func TestDeletedDuringRefresh(t *testing.T) {
+	store := &during{Store: memory.NewRows(), call: func() {}}
+	c := New(store, 10)
+	made := create(t, c, "t")
+	store.call = func() {
+		store.call = func() {}
+		if _, err := c.Delete(t.Context(), "t", nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if all, err := c.Refresh(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("listed %v, %v", all, err)
+	}
+	if found, err := c.ByName(t.Context(), "t"); !errors.Is(err, reason.UnknownTopic) {
+		t.Errorf("by name: %v, %v", found, err)
+	}
+	if found, err := c.ByID(t.Context(), made.ID); !errors.Is(err, reason.UnknownTopic) {
+		t.Errorf("by id: %v, %v", found, err)
+	}
+}
+
+// Who goes on sending to a deleted topic costs one read in all.
+func TestDeletedCostsOneRead(t *testing.T) {
+	rows := memory.NewRows()
+	other := New(rows, 10)
+	made := create(t, other, "t")
+	if _, err := other.Delete(t.Context(), "t", nil); err != nil {
+		t.Fatal(err)
+	}
+	injector := faults.New(faults.Plan{})
+	c := New(injector.Rows(rows), 10)
+	for range 100 {
+		if found, err := c.ByID(t.Context(), made.ID); !errors.Is(err, reason.UnknownTopic) {
+			t.Fatal(found, err)
+		}
+	}
+	if ops := injector.Ops(); ops[faults.RowGet] != 1 || ops[faults.RowQuery] != 0 {
+		t.Errorf("cost %v", ops)
 	}
 }
