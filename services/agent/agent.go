@@ -30,6 +30,7 @@ type Agent struct {
 	catalog  *topics.Catalog
 	services *rpc.Services
 	server   *server.Server
+	observed *observation
 	ready    chan struct{}
 }
 
@@ -47,10 +48,13 @@ func New(cfg Config, opts ...Option) (*Agent, error) {
 		return nil, err
 	}
 	a.catalog = topics.New(a.stores.rows, uint32(cfg.Limits.MaxPartitions))
-	a.services = rpc.New(rpc.Options{Release: Version(), Zone: cfg.Zone, MaxBatchBytes: int(cfg.Limits.MaxBatchBytes)},
+	a.services = rpc.New(rpc.Options{Release: Version(), Zone: cfg.Zone, MaxBatchBytes: int(cfg.Limits.MaxBatchBytes), Prices: a.prices()},
 		a.catalog, a.stores.rows, a.stats)
 	if a.server, err = a.listen(o); err != nil {
 		return nil, errors.Join(err, a.stores.close())
+	}
+	if a.observed, err = a.observe(); err != nil {
+		return nil, errors.Join(err, a.server.Stop(0), a.stores.close())
 	}
 	return a, nil
 }
@@ -63,7 +67,7 @@ func (a *Agent) Addr(listener string) string { return a.server.Addr(listener) }
 
 // Close frees what New took, for an agent that is never run.
 func (a *Agent) Close() error {
-	return errors.Join(a.server.Stop(0), a.stores.close())
+	return errors.Join(a.server.Stop(0), a.observed.close(), a.stores.close())
 }
 
 // Run serves until ctx ends, then drains: it refuses new batches, makes
@@ -77,6 +81,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	serving.Go(func() {
 		if err := a.server.Serve(life); err != nil {
 			end(fmt.Errorf("serve: %w", err))
+		}
+	})
+	serving.Go(func() {
+		if err := a.observed.run(life); err != nil {
+			a.log.Warn("metrics are not shown", slog.Any("error", err))
 		}
 	})
 	err := a.live(ctx, life)

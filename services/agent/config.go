@@ -34,7 +34,10 @@ type Config struct {
 	AckTimeout time.Duration
 	// DrainTimeout bounds a shutdown; default 30 s.
 	DrainTimeout time.Duration
-	Log          LogConfig
+	// Cluster is what metrics are reported under; default "streamhouse".
+	Cluster string
+	Metrics MetricsConfig
+	Log     LogConfig
 
 	// File is the file that Load reads settings from, if any.
 	File string
@@ -156,6 +159,16 @@ type SessionConfig struct {
 	Lease time.Duration
 }
 
+// MetricsConfig says who is told what the agent counts.
+type MetricsConfig struct {
+	// Listen is host:port to answer Prometheus on, at /metrics, in plain HTTP;
+	// default: nowhere.
+	Listen string
+	// CloudWatch writes a line of CloudWatch's embedded metric format to the
+	// standard output once a minute; default false.
+	CloudWatch bool
+}
+
 // Formats of logs.
 const (
 	LogText = "text"
@@ -203,6 +216,7 @@ func (c Config) WithDefaults() Config {
 	c.Session.Lease = cmp.Or(c.Session.Lease, 10*time.Second)
 	c.AckTimeout = cmp.Or(c.AckTimeout, 30*time.Second)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 30*time.Second)
+	c.Cluster = cmp.Or(c.Cluster, "streamhouse")
 	c.Log.Format = cmp.Or(c.Log.Format, LogText)
 	return c
 }

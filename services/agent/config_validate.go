@@ -28,9 +28,16 @@ func (c Config) Validate() error {
 		"--session-lease (%s) is shorter than %d heartbeats, so that one lost heartbeat could end it: raise it, or lower --session-heartbeat (%s)",
 		c.Session.Lease, leaseBeats, c.Session.Heartbeat)
 	r.check(c.DrainTimeout > 0, "--drain-timeout is %s: give a duration above 0", c.DrainTimeout)
+	r.check(clusterName.MatchString(c.Cluster), "--cluster is %q: use up to 64 letters, digits, dots, dashes and underscores, and a letter first", c.Cluster)
+	if c.Metrics.Listen != "" {
+		_, _, err := net.SplitHostPort(c.Metrics.Listen)
+		r.check(err == nil, "--metrics-listen is %q: give HOST:PORT, or leave it out", c.Metrics.Listen)
+	}
 	r.oneOf("--log-format", c.Log.Format, LogText, LogJSON)
 	return errors.Join(r...)
 }
+
+var clusterName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9._-]{0,63}$`)
 
 // leaseBeats is how many heartbeats a lease must hold: one may be lost and
 // another late.

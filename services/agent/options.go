@@ -56,7 +56,7 @@ func Version() string {
 
 // listen binds all listeners.
 func (a *Agent) listen(o options) (*server.Server, error) {
-	opts := server.Options{Logger: a.log}
+	opts := server.Options{Logger: a.log, Refused: a.services.Refused}
 	source := credentials.Source(a.cfg.TLS)
 	if a.cfg.TLS.enabled() {
 		var err error

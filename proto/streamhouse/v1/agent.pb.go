@@ -71,8 +71,18 @@ type GetStatsResponse struct {
 	SegmentsCommitted uint64 `protobuf:"varint,7,opt,name=segments_committed,json=segmentsCommitted,proto3" json:"segments_committed,omitempty"`
 	BytesCommitted    uint64 `protobuf:"varint,8,opt,name=bytes_committed,json=bytesCommitted,proto3" json:"bytes_committed,omitempty"`
 	// Requests to the stores, by kind: "put", "get", "list", "delete" of objects
-	// and "read", "write" of rows.
+	// and "read", "write" of rows. A request that is tried again counts again.
 	StoreRequests map[string]uint64 `protobuf:"bytes,9,rep,name=store_requests,json=storeRequests,proto3" json:"store_requests,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Capacity units that DynamoDB bills for the requests of rows: 4 KB read, or
+	// 1 KB written, each. Other stores count one for each request.
+	ReadUnits  float64 `protobuf:"fixed64,18,opt,name=read_units,json=readUnits,proto3" json:"read_units,omitempty"`
+	WriteUnits float64 `protobuf:"fixed64,19,opt,name=write_units,json=writeUnits,proto3" json:"write_units,omitempty"`
+	// Requests to the stores that failed, by "put", "commit", "read" and "write",
+	// and those that were told to slow down.
+	StoreErrors       map[string]uint64 `protobuf:"bytes,20,rep,name=store_errors,json=storeErrors,proto3" json:"store_errors,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	ThrottledRequests uint64            `protobuf:"varint,21,opt,name=throttled_requests,json=throttledRequests,proto3" json:"throttled_requests,omitempty"`
+	// What the requests cost on AWS, in US dollars, by list prices.
+	RequestCostUsd float64 `protobuf:"fixed64,22,opt,name=request_cost_usd,json=requestCostUsd,proto3" json:"request_cost_usd,omitempty"`
 	// Bytes now held for flushes, and the limit.
 	BufferedBytes    uint64 `protobuf:"varint,10,opt,name=buffered_bytes,json=bufferedBytes,proto3" json:"buffered_bytes,omitempty"`
 	BufferLimitBytes uint64 `protobuf:"varint,11,opt,name=buffer_limit_bytes,json=bufferLimitBytes,proto3" json:"buffer_limit_bytes,omitempty"`
@@ -84,6 +94,8 @@ type GetStatsResponse struct {
 	// Latency of the stores as the agent measured it.
 	PutLatency    *LatencySummary `protobuf:"bytes,16,opt,name=put_latency,json=putLatency,proto3" json:"put_latency,omitempty"`
 	CommitLatency *LatencySummary `protobuf:"bytes,17,opt,name=commit_latency,json=commitLatency,proto3" json:"commit_latency,omitempty"`
+	// From a batch's arrival to its answer, of those that were appended.
+	AckLatency    *LatencySummary `protobuf:"bytes,23,opt,name=ack_latency,json=ackLatency,proto3" json:"ack_latency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -181,6 +193,41 @@ func (x *GetStatsResponse) GetStoreRequests() map[string]uint64 {
 	return nil
 }
 
+func (x *GetStatsResponse) GetReadUnits() float64 {
+	if x != nil {
+		return x.ReadUnits
+	}
+	return 0
+}
+
+func (x *GetStatsResponse) GetWriteUnits() float64 {
+	if x != nil {
+		return x.WriteUnits
+	}
+	return 0
+}
+
+func (x *GetStatsResponse) GetStoreErrors() map[string]uint64 {
+	if x != nil {
+		return x.StoreErrors
+	}
+	return nil
+}
+
+func (x *GetStatsResponse) GetThrottledRequests() uint64 {
+	if x != nil {
+		return x.ThrottledRequests
+	}
+	return 0
+}
+
+func (x *GetStatsResponse) GetRequestCostUsd() float64 {
+	if x != nil {
+		return x.RequestCostUsd
+	}
+	return 0
+}
+
 func (x *GetStatsResponse) GetBufferedBytes() uint64 {
 	if x != nil {
 		return x.BufferedBytes
@@ -233,6 +280,13 @@ func (x *GetStatsResponse) GetPutLatency() *LatencySummary {
 func (x *GetStatsResponse) GetCommitLatency() *LatencySummary {
 	if x != nil {
 		return x.CommitLatency
+	}
+	return nil
+}
+
+func (x *GetStatsResponse) GetAckLatency() *LatencySummary {
+	if x != nil {
+		return x.AckLatency
 	}
 	return nil
 }
@@ -311,7 +365,7 @@ var File_streamhouse_v1_agent_proto protoreflect.FileDescriptor
 const file_streamhouse_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"\x1astreamhouse/v1/agent.proto\x12\x0estreamhouse.v1\"\x11\n" +
-	"\x0fGetStatsRequest\"\xd6\x06\n" +
+	"\x0fGetStatsRequest\"\xc6\t\n" +
 	"\x10GetStatsResponse\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1b\n" +
@@ -321,7 +375,14 @@ const file_streamhouse_v1_agent_proto_rawDesc = "" +
 	"\x0ebytes_appended\x18\x06 \x01(\x04R\rbytesAppended\x12-\n" +
 	"\x12segments_committed\x18\a \x01(\x04R\x11segmentsCommitted\x12'\n" +
 	"\x0fbytes_committed\x18\b \x01(\x04R\x0ebytesCommitted\x12Z\n" +
-	"\x0estore_requests\x18\t \x03(\v23.streamhouse.v1.GetStatsResponse.StoreRequestsEntryR\rstoreRequests\x12%\n" +
+	"\x0estore_requests\x18\t \x03(\v23.streamhouse.v1.GetStatsResponse.StoreRequestsEntryR\rstoreRequests\x12\x1d\n" +
+	"\n" +
+	"read_units\x18\x12 \x01(\x01R\treadUnits\x12\x1f\n" +
+	"\vwrite_units\x18\x13 \x01(\x01R\n" +
+	"writeUnits\x12T\n" +
+	"\fstore_errors\x18\x14 \x03(\v21.streamhouse.v1.GetStatsResponse.StoreErrorsEntryR\vstoreErrors\x12-\n" +
+	"\x12throttled_requests\x18\x15 \x01(\x04R\x11throttledRequests\x12(\n" +
+	"\x10request_cost_usd\x18\x16 \x01(\x01R\x0erequestCostUsd\x12%\n" +
 	"\x0ebuffered_bytes\x18\n" +
 	" \x01(\x04R\rbufferedBytes\x12,\n" +
 	"\x12buffer_limit_bytes\x18\v \x01(\x04R\x10bufferLimitBytes\x12\x1f\n" +
@@ -332,8 +393,13 @@ const file_streamhouse_v1_agent_proto_rawDesc = "" +
 	"\x13peak_resident_bytes\x18\x0f \x01(\x04R\x11peakResidentBytes\x12?\n" +
 	"\vput_latency\x18\x10 \x01(\v2\x1e.streamhouse.v1.LatencySummaryR\n" +
 	"putLatency\x12E\n" +
-	"\x0ecommit_latency\x18\x11 \x01(\v2\x1e.streamhouse.v1.LatencySummaryR\rcommitLatency\x1a@\n" +
+	"\x0ecommit_latency\x18\x11 \x01(\v2\x1e.streamhouse.v1.LatencySummaryR\rcommitLatency\x12?\n" +
+	"\vack_latency\x18\x17 \x01(\v2\x1e.streamhouse.v1.LatencySummaryR\n" +
+	"ackLatency\x1a@\n" +
 	"\x12StoreRequestsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a>\n" +
+	"\x10StoreErrorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"k\n" +
 	"\x0eLatencySummary\x12\x14\n" +
@@ -358,24 +424,27 @@ func file_streamhouse_v1_agent_proto_rawDescGZIP() []byte {
 	return file_streamhouse_v1_agent_proto_rawDescData
 }
 
-var file_streamhouse_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_streamhouse_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_streamhouse_v1_agent_proto_goTypes = []any{
 	(*GetStatsRequest)(nil),  // 0: streamhouse.v1.GetStatsRequest
 	(*GetStatsResponse)(nil), // 1: streamhouse.v1.GetStatsResponse
 	(*LatencySummary)(nil),   // 2: streamhouse.v1.LatencySummary
 	nil,                      // 3: streamhouse.v1.GetStatsResponse.StoreRequestsEntry
+	nil,                      // 4: streamhouse.v1.GetStatsResponse.StoreErrorsEntry
 }
 var file_streamhouse_v1_agent_proto_depIdxs = []int32{
 	3, // 0: streamhouse.v1.GetStatsResponse.store_requests:type_name -> streamhouse.v1.GetStatsResponse.StoreRequestsEntry
-	2, // 1: streamhouse.v1.GetStatsResponse.put_latency:type_name -> streamhouse.v1.LatencySummary
-	2, // 2: streamhouse.v1.GetStatsResponse.commit_latency:type_name -> streamhouse.v1.LatencySummary
-	0, // 3: streamhouse.v1.AgentService.GetStats:input_type -> streamhouse.v1.GetStatsRequest
-	1, // 4: streamhouse.v1.AgentService.GetStats:output_type -> streamhouse.v1.GetStatsResponse
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 1: streamhouse.v1.GetStatsResponse.store_errors:type_name -> streamhouse.v1.GetStatsResponse.StoreErrorsEntry
+	2, // 2: streamhouse.v1.GetStatsResponse.put_latency:type_name -> streamhouse.v1.LatencySummary
+	2, // 3: streamhouse.v1.GetStatsResponse.commit_latency:type_name -> streamhouse.v1.LatencySummary
+	2, // 4: streamhouse.v1.GetStatsResponse.ack_latency:type_name -> streamhouse.v1.LatencySummary
+	0, // 5: streamhouse.v1.AgentService.GetStats:input_type -> streamhouse.v1.GetStatsRequest
+	1, // 6: streamhouse.v1.AgentService.GetStats:output_type -> streamhouse.v1.GetStatsResponse
+	6, // [6:7] is the sub-list for method output_type
+	5, // [5:6] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_streamhouse_v1_agent_proto_init() }
@@ -389,7 +458,7 @@ func file_streamhouse_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamhouse_v1_agent_proto_rawDesc), len(file_streamhouse_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,12 @@ type Result struct {
 	CommitP50Ms float64 `json:"commit_p50_ms"`
 	CommitP99Ms float64 `json:"commit_p99_ms"`
 
+	// What was asked of the stores: PUTs and capacity units written for each
+	// segment, and the price of all requests for each GiB of records.
+	PutsPerSegment       float64 `json:"puts_per_segment"`
+	WriteUnitsPerSegment float64 `json:"write_units_per_segment"`
+	RequestCostPerGiB    float64 `json:"request_cost_usd_per_gib"`
+
 	Records           uint64  `json:"records"`
 	Seconds           float64 `json:"seconds"`
 	SegmentsPerSecond float64 `json:"segments_per_second"`
@@ -84,6 +90,8 @@ func (o *Options) summarize(before, after reading, latencies *histogram.Histogra
 	agent := perMillion(after.agent.GetCpuSeconds() - before.agent.GetCpuSeconds())
 	recordsPerFrame := float64(o.rawFrame()) / float64(o.RecordSize)
 	put, commit := after.agent.GetPutLatency(), after.agent.GetCommitLatency()
+	segments := float64(after.agent.GetSegmentsCommitted() - before.agent.GetSegmentsCommitted())
+	puts := float64(after.agent.GetStoreRequests()["put"] - before.agent.GetStoreRequests()["put"])
 	return &Result{
 		RecordsPerSecond: n / seconds,
 		MiBPerSecond:     human.MiB(n*float64(o.RecordSize)) / seconds,
@@ -105,8 +113,11 @@ func (o *Options) summarize(before, after reading, latencies *histogram.Histogra
 		CommitP50Ms: commit.GetP50Ms(), CommitP99Ms: commit.GetP99Ms(),
 
 		Records: records, Seconds: seconds, LatencySamples: latencies.Count(),
-		SegmentsPerSecond: float64(after.agent.GetSegmentsCommitted()-before.agent.GetSegmentsCommitted()) / seconds,
-		Settings:          o.settings(),
+		SegmentsPerSecond:    segments / seconds,
+		PutsPerSegment:       puts / max(1, segments),
+		WriteUnitsPerSegment: (after.agent.GetWriteUnits() - before.agent.GetWriteUnits()) / max(1, segments),
+		RequestCostPerGiB:    (after.agent.GetRequestCostUsd() - before.agent.GetRequestCostUsd()) / (n * float64(o.RecordSize) / (1 << 30)),
+		Settings:             o.settings(),
 	}, nil
 }
 
@@ -128,6 +139,7 @@ func (r *Result) WriteText(w io.Writer) error {
 		{"ack", ms(r.AckP50Ms, r.AckP99Ms), fmt.Sprintf("max %.2f ms", r.AckMaxMs)},
 		{"PUT", ms(r.PutP50Ms, r.PutP99Ms), fmt.Sprintf("%.1f segments/s", r.SegmentsPerSecond)},
 		{"commit", ms(r.CommitP50Ms, r.CommitP99Ms), ""},
+		{"requests", fmt.Sprintf("%.2f PUTs, %.2f write units per segment", r.PutsPerSegment, r.WriteUnitsPerSegment), fmt.Sprintf("$%.4f per GiB", r.RequestCostPerGiB)},
 		{"allocations", fmt.Sprintf("client %.4f, agent %.4f per record", r.ClientAllocsPerRecord, r.AgentAllocsPerRecord), ""},
 		{"memory", fmt.Sprintf("agent %.0f MiB at its peak", r.AgentRSSMiB), ""},
 	}

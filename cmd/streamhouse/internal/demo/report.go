@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/cost"
+	"github.com/streamhouse/streamhouse/services/agent/cost"
 	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/histogram"
 	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/human"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
@@ -23,7 +23,8 @@ type Report struct {
 func (r *Report) Write(out io.Writer) error {
 	segments := r.after.GetSegmentsCommitted() - r.before.GetSegmentsCommitted()
 	stored := r.after.GetBytesCommitted() - r.before.GetBytesCommitted()
-	used := cost.FromStats(r.after.GetStoreRequests()).Minus(cost.FromStats(r.before.GetStoreRequests()))
+	used := requests(r.after).Minus(requests(r.before))
+	prices := cost.Standard
 	records := int64(r.o.Records)
 	put, commit := r.after.GetPutLatency(), r.after.GetCommitLatency()
 	lines := []struct{ label, text string }{
@@ -34,9 +35,9 @@ func (r *Report) Write(out io.Writer) error {
 		{"read back", fmt.Sprintf("in %s: %s records/s, %s/s", human.Seconds(r.read), human.Rate(records, r.read), r.perSecond(r.read))},
 		{"stored", fmt.Sprintf("%s in %s segments, one PUT and one commit each (p50 %.1f ms and %.1f ms)",
 			human.Bytes(stored), human.Count(segments), put.GetP50Ms(), commit.GetP50Ms())},
-		{"on AWS", fmt.Sprintf("$%.6f: S3 $%.6f for %s and %s,", used.Total(), used.S3(), counted(used.Puts+used.Lists, "PUT"), counted(used.Gets, "GET"))},
-		{"", fmt.Sprintf("DynamoDB $%.6f for %s and %s of up to 1 KB", used.DynamoDB(), counted(used.RowWrites, "write"), counted(used.RowReads, "read"))},
-		{"", "(" + cost.Prices + ")"},
+		{"on AWS", fmt.Sprintf("$%.6f: S3 $%.6f for %s and %s,", prices.Total(used), prices.S3(used), counted(used.Puts+used.Lists, "PUT"), counted(used.Gets, "GET"))},
+		{"", fmt.Sprintf("DynamoDB $%.6f for %s and %s", prices.DynamoDB(used), counted(used.RowWrites, "write"), counted(used.RowReads, "read"))},
+		{"", "(" + prices.Source + ")"},
 	}
 	for _, l := range lines {
 		if _, err := fmt.Fprintf(out, "%-14s%s\n", l.label, l.text); err != nil {
@@ -48,6 +49,10 @@ func (r *Report) Write(out io.Writer) error {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
+}
+
+func requests(s *streamhousev1.GetStatsResponse) cost.Requests {
+	return cost.Count(s.GetStoreRequests(), s.GetReadUnits(), s.GetWriteUnits())
 }
 
 func (r *Report) perSecond(d time.Duration) string {

@@ -109,7 +109,8 @@ func (p *Pipeline) takeLocked(t *Tenure, b *Batch, k producers.Batch, w waiter, 
 	s.records += b.Header.Records
 	s.batches++
 	o.entries = append(o.entries, entry{
-		at: uint32(at), size: b.Header.Size, section: t.section, batch: k, maxTime: b.Header.MaxTimestamp, waiter: w,
+		at: uint32(at), size: b.Header.Size, section: t.section, batch: k, maxTime: b.Header.MaxTimestamp,
+		taken: now.Sub(p.began), waiter: w,
 	})
 	t.inFlight++
 	if k.Producer != 0 {

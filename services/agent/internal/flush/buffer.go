@@ -44,6 +44,7 @@ type entry struct {
 	section  int
 	batch    producers.Batch
 	maxTime  int64
+	taken    time.Duration // since the pipeline began
 	waiter
 	// again are retries that came while the batch was in flight.
 	again []waiter

@@ -132,6 +132,7 @@ func (p *Pipeline) resolve(b *buffer) {
 		}
 		s.base += uint64(e.batch.Records)
 		records += uint64(e.batch.Records)
+		p.deps.Counters.Acknowledged(now.Sub(p.began)-e.taken, uint64(e.size))
 	}
 	for i := range b.sections {
 		s := &b.sections[i]

@@ -59,6 +59,8 @@ type Recent interface {
 // Counters are told what was committed.
 type Counters interface {
 	Committed(records, batches, bytes, segment uint64)
+	// Acknowledged is told of each batch of that many bytes how long it took.
+	Acknowledged(after time.Duration, bytes uint64)
 }
 
 // Deps are what a Pipeline works with.
@@ -92,6 +94,7 @@ type Pipeline struct {
 	deps   Deps
 	pool   *pool
 	hedger *hedger
+	began  time.Time
 	wake   chan struct{} // Run has something to do
 	landed chan struct{} // commitAll has: a segment stands
 
@@ -114,8 +117,8 @@ type Pipeline struct {
 func New(opts Options, deps Deps) *Pipeline {
 	return &Pipeline{
 		opts: opts, deps: deps, pool: newPool(opts.Bytes),
-		hedger: newHedger(opts.HedgeBudget),
-		wake:   make(chan struct{}, 1), landed: make(chan struct{}, 1),
+		hedger: newHedger(opts.HedgeBudget), began: time.Now(),
+		wake: make(chan struct{}, 1), landed: make(chan struct{}, 1),
 		tenures: map[ID]*Tenure{},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/services/agent/cost"
 	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 )
 
@@ -13,8 +14,6 @@ type agentServer struct {
 	*listening
 }
 
-var started = time.Now()
-
 // GetStats tells what the agent did since its process started.
 func (s *agentServer) GetStats(context.Context, *streamhousev1.GetStatsRequest) (*streamhousev1.GetStatsResponse, error) {
 	h, err := s.current()
@@ -22,16 +21,19 @@ func (s *agentServer) GetStats(context.Context, *streamhousev1.GetStatsRequest) 
 		return nil, err
 	}
 	process := stats.ReadProcess()
+	requests, reads, writes := s.stats.Requests(), s.stats.ReadUnits.Load(), s.stats.WriteUnits.Load()
 	used, limit := h.Pipeline.Buffered()
 	return &streamhousev1.GetStatsResponse{
-		Session: h.Session.ID, Version: s.opts.Release, UptimeMs: uint64(time.Since(started).Milliseconds()),
+		Session: h.Session.ID, Version: s.opts.Release, UptimeMs: uint64(time.Since(s.started).Milliseconds()),
 		RecordsAppended: s.stats.Records.Load(), BatchesAppended: s.stats.Batches.Load(), BytesAppended: s.stats.Bytes.Load(),
 		SegmentsCommitted: s.stats.Segments.Load(), BytesCommitted: s.stats.SegmentBytes.Load(),
-		StoreRequests: s.stats.Requests(),
+		StoreRequests: requests, ReadUnits: reads, WriteUnits: writes, RequestCostUsd: s.opts.Prices.Total(cost.Count(requests, reads, writes)),
+		StoreErrors: s.stats.Errors(), ThrottledRequests: s.stats.Throttled.Load(),
 		BufferedBytes: uint64(used), BufferLimitBytes: uint64(limit),
 		CpuSeconds: process.CPU.Seconds(), HeapAllocations: process.Allocations,
 		ResidentBytes: process.Resident, PeakResidentBytes: process.PeakResident,
 		PutLatency: summary(&s.stats.PutLatency), CommitLatency: summary(&s.stats.CommitLatency),
+		AckLatency: summary(&s.stats.AckLatency),
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/streamhouse/streamhouse/proto/reason"
 	"github.com/streamhouse/streamhouse/proto/wire"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 )
 
 // answers gathers a stream's answers and puts those of one partition in the
@@ -17,6 +19,8 @@ import (
 type answers struct {
 	wake chan struct{} // something to send, or finished
 	room chan struct{} // fewer are unanswered
+	// refusals counts what is refused, by reason.
+	refusals *stats.Labelled
 
 	mu         sync.Mutex
 	partitions map[flush.ID]*partitionAnswers
@@ -38,9 +42,10 @@ type expected struct {
 	known  bool
 }
 
-func newAnswers() *answers {
+func newAnswers(refusals *stats.Labelled) *answers {
 	return &answers{
-		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		refusals: refusals,
+		wake:     make(chan struct{}, 1), room: make(chan struct{}, 1),
 		partitions: map[flush.ID]*partitionAnswers{},
 	}
 }
@@ -76,6 +81,7 @@ func (p *partitionAnswers) Answer(request, base uint64, err error) {
 	answer := wire.Answer{RequestID: request, BaseOffset: base}
 	if err != nil {
 		answer.Err = reason.ToProto(err)
+		p.all.refusals.Inc(label(err))
 	}
 	a := p.all
 	a.mu.Lock()
@@ -93,6 +99,12 @@ func (p *partitionAnswers) Answer(request, base uint64, err error) {
 	if ready {
 		signal(a.wake)
 	}
+}
+
+// label is what a refusal is counted under: its reason, or its code.
+func label(err error) string {
+	e := reason.From(err)
+	return cmp.Or(string(e.Reason), e.Code.String())
 }
 
 // note finds the request. What is committed is nearly always the oldest that

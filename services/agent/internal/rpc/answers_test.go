@@ -15,6 +15,7 @@ import (
 	"github.com/streamhouse/streamhouse/proto/reason"
 	"github.com/streamhouse/streamhouse/proto/wire"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 )
 
 // sink is the sending half of a stream.
@@ -44,7 +45,7 @@ func TestAnswersRandomly(t *testing.T) {
 	for seed := range uint64(100) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
-			a := newAnswers()
+			a := newAnswers(&stats.Labelled{})
 			out := &sink{sent: make(chan []wire.Answer, 1000)}
 			sent := make(chan error, 1)
 			go func() { sent <- a.send(t.Context(), out) }()
@@ -101,7 +102,7 @@ func TestAnswersRandomly(t *testing.T) {
 // bound: its unanswered batches are all that the agent keeps for it.
 func TestBackPressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAnswers()
+		a := newAnswers(&stats.Labelled{})
 		out := &sink{sent: make(chan []wire.Answer, maxUnanswered), gate: make(chan struct{})}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		sent := make(chan error, 1)
@@ -138,7 +139,7 @@ func TestBackPressure(t *testing.T) {
 
 // Partitions that a stream sent to once are forgotten, when they are many.
 func TestIdlePartitions(t *testing.T) {
-	a := newAnswers()
+	a := newAnswers(&stats.Labelled{})
 	for i := range uint32(5 * maxIdle) {
 		a.expect(flush.ID{Partition: i}, 1).Answer(1, 0, nil)
 	}
@@ -162,7 +163,7 @@ func TestIdlePartitions(t *testing.T) {
 
 // Sending fails with the stream; nobody waits for ever.
 func TestSendEnds(t *testing.T) {
-	a := newAnswers()
+	a := newAnswers(&stats.Labelled{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errEnd)
 	if err := a.send(ctx, &sink{}); !errors.Is(err, errEnd) {
@@ -182,7 +183,7 @@ func BenchmarkAnswers(b *testing.B) {
 	for name, err := range map[string]error{"committed": nil, "refused": refused} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				a := newAnswers()
+				a := newAnswers(&stats.Labelled{})
 				var to *partitionAnswers
 				for i := range uint64(maxUnanswered) {
 					if to = a.expect(flush.ID{}, i); err != nil && i > 0 {

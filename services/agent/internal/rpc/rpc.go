@@ -7,6 +7,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/streamhouse/streamhouse/proto/reason"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/services/agent/cost"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/host"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
@@ -29,11 +31,14 @@ type Options struct {
 	Release       string
 	Zone          string
 	MaxBatchBytes int
+	// Prices are those of the stores' requests.
+	Prices cost.Prices
 }
 
 // Services are what all listeners share.
 type Services struct {
 	opts    Options
+	started time.Time
 	catalog *topics.Catalog
 	rows    meta.Store
 	stats   *stats.Stats
@@ -49,7 +54,7 @@ type Services struct {
 // New makes the services; they answer once SetHost was called.
 func New(opts Options, catalog *topics.Catalog, rows meta.Store, counts *stats.Stats) *Services {
 	return &Services{
-		opts: opts, catalog: catalog, rows: rows, stats: counts,
+		opts: opts, started: time.Now(), catalog: catalog, rows: rows, stats: counts,
 		fetches: semaphore.NewWeighted(fetchMemory), stopped: make(chan struct{}),
 	}
 }
@@ -57,6 +62,12 @@ func New(opts Options, catalog *topics.Catalog, rows meta.Store, counts *stats.S
 // SetHost names the session that answers from now on, nil for none, and returns
 // the one that did before.
 func (s *Services) SetHost(h *host.Host) *host.Host { return s.host.Swap(h) }
+
+// Host returns the session that answers, or nil.
+func (s *Services) Host() *host.Host { return s.host.Load() }
+
+// Refused counts a unary call that ended with an error.
+func (s *Services) Refused(err error) { s.stats.Refusals.Inc(label(err)) }
 
 // Stop ends all streams. Unary calls go on; the server waits for them.
 func (s *Services) Stop() {

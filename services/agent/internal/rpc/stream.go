@@ -25,7 +25,7 @@ const maxUnanswered = 1 << 14
 func (s *producerServer) ProduceStream(stream grpc.BidiStreamingServer[streamhousev1.ProduceStreamRequest, streamhousev1.ProduceStreamResponse]) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	out := newAnswers()
+	out := newAnswers(&s.stats.Refusals)
 	var sender sync.WaitGroup
 	sender.Go(func() {
 		if err := out.send(ctx, stream); err != nil {

@@ -18,6 +18,11 @@ import (
 func (s *Server) recoverUnary(
 	ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
 ) (resp any, err error) {
+	defer func() {
+		if err != nil && s.refused != nil {
+			s.refused(err)
+		}
+	}()
 	defer s.recovered(info.FullMethod, &err)
 	return handle(ctx, req)
 }

@@ -41,12 +41,15 @@ type Options struct {
 	// Register adds the services that the named listener offers.
 	Register func(listener string, s *grpc.Server)
 	Logger   *slog.Logger
+	// Refused hears of every unary call that ended with an error; nil for nobody.
+	Refused func(err error)
 }
 
 // Server is a set of listeners with a gRPC server each. It is safe for
 // concurrent use.
 type Server struct {
 	log      *slog.Logger
+	refused  func(err error)
 	bound    []bound
 	health   *health.Server
 	services map[string]bool // the names that health knows beside ""
@@ -67,7 +70,7 @@ type bound struct {
 // When it fails, none stays taken. A Server that is not served must be stopped
 // all the same.
 func New(ctx context.Context, opts Options) (*Server, error) {
-	s := &Server{log: opts.Logger, health: health.NewServer(), services: map[string]bool{}}
+	s := &Server{log: opts.Logger, refused: opts.Refused, health: health.NewServer(), services: map[string]bool{}}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	for _, l := range opts.Listeners {
 		if err := s.bind(ctx, l, opts); err != nil {

@@ -1,0 +1,87 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/streamhouse/streamhouse/services/agent/cost"
+	"github.com/streamhouse/streamhouse/services/agent/internal/metrics"
+)
+
+// observation shows what the agent counts, as MetricsConfig says.
+type observation struct {
+	source   metrics.Source
+	cluster  string
+	listener net.Listener // nil: Prometheus is not served
+	embedded bool
+}
+
+// observe binds the address for Prometheus.
+func (a *Agent) observe() (*observation, error) {
+	o := &observation{
+		source:  metrics.Source{Stats: a.stats, Prices: a.prices(), Now: a.now},
+		cluster: a.cfg.Cluster, embedded: a.cfg.Metrics.CloudWatch,
+	}
+	if a.cfg.Metrics.Listen == "" {
+		return o, nil
+	}
+	var err error
+	o.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", a.cfg.Metrics.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("open the address for Prometheus, which --metrics-listen sets: %w", err)
+	}
+	return o, nil
+}
+
+// run serves until ctx ends. What goes wrong with metrics stops nothing else.
+func (o *observation) run(ctx context.Context) error {
+	served := make(chan error, 1)
+	server := &http.Server{Handler: o.routes(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
+	if o.listener == nil {
+		served <- nil
+	} else {
+		go func() { served <- server.Serve(o.listener) }() // ended by Close, and waited for
+	}
+	var written error
+	if o.embedded {
+		written = metrics.NewEmbedded(o.source, o.cluster, os.Stdout).Run(ctx)
+	}
+	<-ctx.Done()
+	closed := server.Close()
+	err := <-served
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(written, err, closed)
+}
+
+func (o *observation) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics.Handler(o.source))
+	return mux
+}
+
+func (o *observation) close() error {
+	if o.listener == nil {
+		return nil
+	}
+	return o.listener.Close()
+}
+
+// prices are those of the stores' requests.
+func (a *Agent) prices() cost.Prices { return cost.Standard }
+
+// now reads what the present session holds.
+func (a *Agent) now() metrics.Now {
+	h := a.services.Host()
+	if h == nil {
+		return metrics.Now{}
+	}
+	used, limit := h.Pipeline.Buffered()
+	return metrics.Now{BufferedBytes: used, BufferLimit: limit, Leases: len(h.Pipeline.Tenures())}
+}
