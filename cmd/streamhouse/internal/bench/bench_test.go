@@ -155,7 +155,7 @@ func newTrue() *atomic.Bool {
 // The default must fill an agent at one partition, and not drown it at many.
 func TestDefaultInFlight(t *testing.T) {
 	for _, tt := range []struct{ partitions, size, batch, want int }{
-		{1, 100, 1000, 128}, {16, 100, 1000, 25}, {256, 100, 1000, 1}, {16, 1024, 1000, 3}, {10_000, 1024, 1000, 1},
+		{1, 100, 1000, 128}, {16, 100, 1000, 34}, {256, 100, 1000, 2}, {16, 1024, 1000, 4}, {10_000, 1024, 1000, 1},
 	} {
 		o := Options{Partitions: tt.partitions, RecordSize: tt.size, Batch: tt.batch}.WithDefaults()
 		if o.InFlight != tt.want {

@@ -5,10 +5,10 @@ import (
 	"io"
 	"time"
 
-	"github.com/streamhouse/streamhouse/services/agent/cost"
 	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/histogram"
 	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/human"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/services/agent/cost"
 )
 
 // Report is what a run that passed has to tell.
