@@ -37,7 +37,10 @@ type Config struct {
 	// Cluster is what metrics are reported under; default "streamhouse".
 	Cluster string
 	Metrics MetricsConfig
-	Log     LogConfig
+	// HTTPListen is host:port to answer Prometheus on, at /metrics, and the
+	// health command, at /healthz, in plain HTTP; default: nowhere.
+	HTTPListen string
+	Log        LogConfig
 
 	// File is the file that Load reads settings from, if any.
 	File string
@@ -161,9 +164,6 @@ type SessionConfig struct {
 
 // MetricsConfig says who is told what the agent counts.
 type MetricsConfig struct {
-	// Listen is host:port to answer Prometheus on, at /metrics, in plain HTTP;
-	// default: nowhere.
-	Listen string
 	// CloudWatch writes a line of CloudWatch's embedded metric format to the
 	// standard output once a minute; default false.
 	CloudWatch bool

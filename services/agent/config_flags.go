@@ -20,7 +20,7 @@ func (c *Config) Register(fs *pflag.FlagSet) {
 	c.registerLimits(fs)
 	c.registerTimes(fs)
 	fs.StringVar(&c.Cluster, "cluster", c.Cluster, "`name` of the cluster that metrics are reported under")
-	fs.StringVar(&c.Metrics.Listen, "metrics-listen", c.Metrics.Listen, "`host:port` to answer Prometheus on, at /metrics, in plain HTTP (default nowhere)")
+	fs.StringVar(&c.HTTPListen, "http-listen", c.HTTPListen, "`host:port` for /metrics, which Prometheus reads, and /healthz, in plain HTTP (default nowhere)")
 	fs.BoolVar(&c.Metrics.CloudWatch, "metrics-cloudwatch", c.Metrics.CloudWatch, "write CloudWatch's embedded metric format to standard output, a line a minute")
 	fs.Var((*levelValue)(&c.Log.Level), "log-level", "lowest `level` that is logged: debug, info, warn or error")
 	fs.StringVar(&c.Log.Format, "log-format", c.Log.Format, "`format` of the log on standard error: text or json")

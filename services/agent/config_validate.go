@@ -29,9 +29,9 @@ func (c Config) Validate() error {
 		c.Session.Lease, leaseBeats, c.Session.Heartbeat)
 	r.check(c.DrainTimeout > 0, "--drain-timeout is %s: give a duration above 0", c.DrainTimeout)
 	r.check(clusterName.MatchString(c.Cluster), "--cluster is %q: use up to 64 letters, digits, dots, dashes and underscores, and a letter first", c.Cluster)
-	if c.Metrics.Listen != "" {
-		_, _, err := net.SplitHostPort(c.Metrics.Listen)
-		r.check(err == nil, "--metrics-listen is %q: give HOST:PORT, or leave it out", c.Metrics.Listen)
+	if c.HTTPListen != "" {
+		_, _, err := net.SplitHostPort(c.HTTPListen)
+		r.check(err == nil, "--http-listen is %q: give HOST:PORT, or leave it out", c.HTTPListen)
 	}
 	r.oneOf("--log-format", c.Log.Format, LogText, LogJSON)
 	return errors.Join(r...)

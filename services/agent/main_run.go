@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,13 +58,16 @@ type process struct {
 }
 
 func (p *process) main(ctx context.Context, args []string) int {
+	if len(args) > 0 && args[0] == healthCommand {
+		return p.health(ctx, args[1:])
+	}
 	var cfg Config
 	fs := p.flags(&cfg)
 	switch err := p.configure(&cfg, fs, args); {
 	case errors.Is(err, pflag.ErrHelp):
 		return exitClean
 	case errors.Is(err, errVersion):
-		fmt.Fprintf(p.stdout, "streamhouse-agent %s %s\n", Version(), runtime.Version())
+		fmt.Fprintf(p.stdout, "streamhouse-agent %s %s %s\n", Version(), cmp.Or(revision, "-"), runtime.Version())
 		return exitClean
 	case err != nil:
 		fmt.Fprintf(p.stderr, "%v\n--help tells about the settings.\n", err)
@@ -85,8 +89,9 @@ func (p *process) flags(cfg *Config) *pflag.FlagSet {
 	cfg.Register(fs)
 	fs.Bool("version", false, "print the version and exit")
 	fs.Usage = func() {
-		fmt.Fprintf(p.stdout, "Run a StreamHouse agent. Each setting is also an environment variable: --flush-bytes\n"+
-			"is %s. docs/configuration.md tells more.\n\n%s", envName("flush-bytes"), fs.FlagUsagesWrapped(100))
+		fmt.Fprintf(p.stdout, "Run a StreamHouse agent, or, with \"health\" as the first word, ask whether one lives here.\n"+
+			"Each setting is also an environment variable: --flush-bytes is\n"+
+			"%s. docs/configuration.md tells more.\n\n%s", envName("flush-bytes"), fs.FlagUsagesWrapped(100))
 	}
 	return fs
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,27 +14,27 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/metrics"
 )
 
-// observation shows what the agent counts, as MetricsConfig says.
+// observation shows what the agent counts, and that it lives.
 type observation struct {
 	source   metrics.Source
 	cluster  string
-	listener net.Listener // nil: Prometheus is not served
+	listener net.Listener // nil: nothing is served over HTTP
 	embedded bool
 }
 
-// observe binds the address for Prometheus.
+// observe binds the address for HTTP.
 func (a *Agent) observe() (*observation, error) {
 	o := &observation{
 		source:  metrics.Source{Stats: a.stats, Prices: a.prices(), Now: a.now},
 		cluster: a.cfg.Cluster, embedded: a.cfg.Metrics.CloudWatch,
 	}
-	if a.cfg.Metrics.Listen == "" {
+	if a.cfg.HTTPListen == "" {
 		return o, nil
 	}
 	var err error
-	o.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", a.cfg.Metrics.Listen)
+	o.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", a.cfg.HTTPListen)
 	if err != nil {
-		return nil, fmt.Errorf("open the address for Prometheus, which --metrics-listen sets: %w", err)
+		return nil, fmt.Errorf("open the address that --http-listen sets: %w", err)
 	}
 	return o, nil
 }
@@ -63,6 +64,9 @@ func (o *observation) run(ctx context.Context) error {
 func (o *observation) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics.Handler(o.source))
+	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "alive\n") // else the client is gone
+	})
 	return mux
 }
 

@@ -54,6 +54,10 @@ func Version() string {
 	return cmp.Or(version, "(devel)")
 }
 
+// revision is the commit that the program was built from, where the build
+// stamped it as it does version.
+var revision string
+
 // listen binds all listeners.
 func (a *Agent) listen(o options) (*server.Server, error) {
 	opts := server.Options{Logger: a.log, Refused: a.services.Refused}
