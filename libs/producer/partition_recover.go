@@ -75,11 +75,10 @@ func (pt *partition) missesEarlierLocked(b *recordBatch, err *reason.Error) bool
 func (pt *partition) retryLocked(b *recordBatch, err *reason.Error) {
 	policy := &pt.p.cfg.retry
 	if b.retries >= policy.MaxRetries {
-		pt.giveUpLocked(b, fmt.Errorf("%w after %d: %w", ErrRetriesExhausted, b.retries, err))
+		pt.giveUpLocked(b, exhausted(b.retries, err))
 		return
 	}
-	wait := policy.jittered(policy.Backoff(b.retries))
-	pt.mu.wait = max(pt.mu.wait, wait, err.RetryDelay)
+	pt.mu.wait = max(pt.mu.wait, policy.wait(b.retries, err))
 	b.retries++
 	pt.bounceLocked(b)
 }
