@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/streamhouse/streamhouse/libs/producer/internal/clock"
 	"github.com/streamhouse/streamhouse/libs/producer/internal/quota"
@@ -31,6 +32,9 @@ type Producer struct {
 	meta   *metadata
 	topics topics
 	links  links
+
+	fresh   atomic.Uint64 // batches sent the first time
+	retries *budget       // nil for none
 
 	done     *completions
 	failures failures
@@ -65,6 +69,7 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 	p.topics.mu.lookups = map[string]*lookup{}
 	p.topics.names.Store(&map[string]*topic{})
 	p.links.byKey = map[linkKey]*link{}
+	p.retries = newBudget(&p.fresh, p.cfg.retryRatio, p.cfg.retriesPerSecond)
 	p.done = newCompletions()
 	p.closing.done = make(chan struct{})
 	p.wg.Go(func() { p.runDeliverer(p.ctx) })

@@ -285,7 +285,8 @@ func TestRetryExhaustion(t *testing.T) {
 func TestRetryNonRetryableImmediateFailure(t *testing.T) {
 	for _, refusal := range []*reason.Error{
 		reason.New(reason.TooLarge, "no"), reason.New(reason.CorruptBatch, "no"), reason.New(reason.UnknownTopic, "no"),
-		{Code: codes.PermissionDenied, Message: "no"}, {Code: codes.FailedPrecondition, Message: "no"},
+		{Code: codes.PermissionDenied, Message: "no"},
+		{Code: codes.FailedPrecondition, Message: "no"},
 	} {
 		t.Run(refusal.Error(), func(t *testing.T) {
 			inWorld(t, single(), func(w *world) {
