@@ -35,6 +35,8 @@ type config struct {
 	retry            RetryPolicy
 	retryRatio       float64
 	retriesPerSecond float64 // 0 for no budget
+	hedgeAfter       time.Duration
+	hedgeRatio       float64 // 0 for no hedging
 	deliveryTimeout  time.Duration
 	requestTimeout   time.Duration
 	dialTimeout      time.Duration
@@ -71,6 +73,8 @@ func defaultConfig() config {
 		retry:              DefaultRetryPolicy(),
 		retryRatio:         0.2,
 		retriesPerSecond:   10,
+		hedgeAfter:         time.Second,
+		hedgeRatio:         0.02,
 		deliveryTimeout:    2 * time.Minute,
 		requestTimeout:     30 * time.Second,
 		dialTimeout:        10 * time.Second,
@@ -118,6 +122,8 @@ func (c *config) validate() error {
 	rule(c.retryRatio >= 0 && c.retryRatio <= 1, "WithRetryBudget: ratio is %v: it must be from 0 to 1", c.retryRatio)
 	rule(c.retriesPerSecond >= 0 && c.retriesPerSecond <= maxRate,
 		"WithRetryBudget: perSecond is %v: it must be positive, and at most %v", c.retriesPerSecond, float64(maxRate))
+	rule(c.hedgeRatio >= 0 && c.hedgeRatio <= 1, "WithHedging: ratio is %v: it must be above 0, and at most 1", c.hedgeRatio)
+	rule(c.hedgeAfter > 0, "WithHedging: after is %v: it must be positive", c.hedgeAfter)
 	return errors.Join(wrong...)
 }
 

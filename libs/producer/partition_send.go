@@ -203,8 +203,12 @@ func (pt *partition) deliverLocked() {
 // on the present one, which nil stands for.
 func (pt *partition) reroute(l *link) {
 	pt.mu.Lock()
-	defer pt.mu.Unlock()
 	pt.mu.resolving = false
 	pt.mu.next = l
 	pt.settleLocked()
+	old := pt.mu.link
+	pt.mu.Unlock()
+	if l != nil && old != l {
+		old.leave()
+	}
 }

@@ -35,6 +35,8 @@ type Producer struct {
 
 	fresh   atomic.Uint64 // batches sent the first time
 	retries *budget       // nil for none
+	hedges  *budget
+	latency latency
 
 	done     *completions
 	failures failures
@@ -70,6 +72,7 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 	p.topics.names.Store(&map[string]*topic{})
 	p.links.byKey = map[linkKey]*link{}
 	p.retries = newBudget(&p.fresh, p.cfg.retryRatio, p.cfg.retriesPerSecond)
+	p.hedges = newBudget(&p.fresh, p.cfg.hedgeRatio, hedgesPerSecond)
 	p.done = newCompletions()
 	p.closing.done = make(chan struct{})
 	p.wg.Go(func() { p.runDeliverer(p.ctx) })
