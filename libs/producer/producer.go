@@ -81,12 +81,16 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 
 // Send sends a record and waits until it is durable. It returns an *Error, or
 // nil. When ctx ends while the record is on its way, the error's outcome is
-// Unknown and the record may still be appended.
+// Unknown and the record may still be appended; when it has ended already,
+// nothing is sent.
 //
 // A record waits for others to share its batch with (WithLinger): one Send at a
 // time is slow by design. Send from many goroutines, use SendAsync, or set the
 // linger to 0.
 func (p *Producer) Send(ctx context.Context, rec Record) (Ack, error) {
+	if ctx.Err() != nil {
+		return Ack{}, refusal(p.nameOf(&rec), context.Cause(ctx))
+	}
 	w := p.waiters.Get().(*waiter)
 	if err := p.submit(ctx, &rec, w.callback, false); err != nil {
 		p.waiters.Put(w)
