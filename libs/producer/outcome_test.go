@@ -247,17 +247,17 @@ func TestOutcomes(t *testing.T) {
 			inWorld(t, c.opts, func(w *world) {
 				err := c.fail(w)
 				if err == nil || producer.OutcomeOf(err) != c.want || c.cause != nil && !isError(err, c.cause) {
-					t.Fatalf("got %v, want %v (%v)", err, c.cause, c.want)
+					w.Fatalf("got %v, want %v (%v)", err, c.cause, c.want)
 				}
 				var failure *producer.Error
 				if !errors.As(err, &failure) || failure.Topic == "" {
-					t.Errorf("not an *Error with its topic: %#v", err)
+					w.Errorf("not an *Error with its topic: %#v", err)
 				}
 				w.script(nil)
 				time.Sleep(5 * time.Minute)
 				for _, e := range w.cluster.Log(topic, 0) {
 					if c.want == producer.NotDone && string(e.Value) == value {
-						t.Errorf("it was said not to be done, and is in the log: %v", err)
+						w.Errorf("it was said not to be done, and is in the log: %v", err)
 					}
 				}
 			})
