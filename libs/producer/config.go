@@ -32,10 +32,14 @@ type config struct {
 	maxInFlight      int
 	maxInFlightBytes int
 
-	retry           RetryPolicy
-	deliveryTimeout time.Duration
-	requestTimeout  time.Duration
-	dialTimeout     time.Duration
+	retry            RetryPolicy
+	retryRatio       float64
+	retriesPerSecond float64 // 0 for no budget
+	hedgeAfter       time.Duration
+	hedgeRatio       float64 // 0 for no hedging
+	deliveryTimeout  time.Duration
+	requestTimeout   time.Duration
+	dialTimeout      time.Duration
 
 	tls         *tls.Config
 	plaintext   bool
@@ -51,6 +55,9 @@ const agentWindow = 128
 // largestRecord is the RecordSize that still fits a batch by itself.
 const largestRecord = batch.MaxSize - batch.HeaderSize
 
+// maxRate bounds what a budget gives per second to what has a use.
+const maxRate = 1e6
+
 func defaultConfig() config {
 	return config{
 		partitioner:        ByKey(),
@@ -64,6 +71,10 @@ func defaultConfig() config {
 		maxInFlight:        agentWindow,
 		maxInFlightBytes:   64 << 20,
 		retry:              DefaultRetryPolicy(),
+		retryRatio:         0.2,
+		retriesPerSecond:   10,
+		hedgeAfter:         time.Second,
+		hedgeRatio:         0.02,
 		deliveryTimeout:    2 * time.Minute,
 		requestTimeout:     30 * time.Second,
 		dialTimeout:        10 * time.Second,
@@ -108,6 +119,11 @@ func (c *config) validate() error {
 	rule(c.plaintext || c.tls != nil, "WithTLS is nil: leave it out for plaintext, or pass &tls.Config{} for the system's roots")
 	rule(c.log != nil, "WithLogger is nil: leave it out for silence")
 	rule(c.retry.problem() == "", "WithRetryPolicy: %s", c.retry.problem())
+	rule(c.retryRatio >= 0 && c.retryRatio <= 1, "WithRetryBudget: ratio is %v: it must be from 0 to 1", c.retryRatio)
+	rule(c.retriesPerSecond >= 0 && c.retriesPerSecond <= maxRate,
+		"WithRetryBudget: perSecond is %v: it must be positive, and at most %v", c.retriesPerSecond, float64(maxRate))
+	rule(c.hedgeRatio >= 0 && c.hedgeRatio <= 1, "WithHedging: ratio is %v: it must be above 0, and at most 1", c.hedgeRatio)
+	rule(c.hedgeAfter > 0, "WithHedging: after is %v: it must be positive", c.hedgeAfter)
 	return errors.Join(wrong...)
 }
 

@@ -47,13 +47,36 @@
 // things is known of the record:
 //
 //   - [Done]: it is in the log (the error is nil).
-//   - [NotDone]: it is not, and never will be. To send it again is safe.
-//   - [Unknown]: it may be. To send it again may double it.
+//   - [NotDone]: it is not, and never will be. To send it again is safe. If
+//     [IsRetryable] says so it may succeed later: keep it, or push back on where
+//     it came from. If not, the record or the configuration has to change first.
+//   - [Unknown]: it may be in the log, or get there yet. To send it again may
+//     double it, not to do so may lose it: the application decides. Where readers
+//     know records by an id of their own, send it again. Where a double does
+//     harm and a loss does not, leave it. Where both do, read the log's end and
+//     look.
 //
 // Compare causes with errors.Is: the sentinels of this package, and the reasons
 // of package reason, such as reason.UnknownTopic. Records sent without a
 // callback are not forgotten: [Producer.Flush] and [Producer.Close] return the
 // first failure. DESIGN.md lists what each fault looks like from here.
+//
+// To call an agent without a producer, such as with the unary Produce, use
+// [RetryPolicy.Do] and IsRetryable, which follow the same table of errors.
+//
+// # Retries
+//
+// What is sent again, and how much of it:
+//
+//   - After failures of an agent (it is overloaded, or its storage fails):
+//     [WithRetryPolicy], five times, and not more than [WithRetryBudget] lets
+//     through, so that a producer never adds much to an agent's trouble.
+//   - After a change of owner or a lost connection: at once, and then about every
+//     second, as long as the delivery timeout lets it. That is no failure and
+//     costs no retry.
+//   - While an answer may still come, when a connection has fallen silent:
+//     [WithHedging], at most one batch in fifty. This is what makes a dead
+//     connection cost a second or two.
 //
 // # Limits
 //

@@ -25,3 +25,15 @@ func Buffered(p *Producer) (records, bytes int) { return p.quota.Used() }
 
 // Jittered is the wait with jitter.
 func Jittered(r RetryPolicy, wait time.Duration) time.Duration { return r.jittered(wait) }
+
+// NewLatency returns an estimate that takes measurements and tells what it
+// knows.
+func NewLatency() func(...time.Duration) (time.Duration, bool) {
+	var l latency
+	return func(measured ...time.Duration) (time.Duration, bool) {
+		for _, d := range measured {
+			l.add(d)
+		}
+		return l.p99()
+	}
+}

@@ -21,13 +21,16 @@ type link struct {
 		sync.Mutex
 		running bool
 		runq    fifo.Queue[*partition]
-		lastErr error // why there is no stream; nil while there is one
+		stream  *stream // while it runs
+		lastErr error   // why there is no stream; nil while there is one
 	}
 
-	// conn and solo belong to the goroutine. Solo is how many batches are
-	// still to be sent one at a time, to find the one that ends streams.
-	conn *grpc.ClientConn
-	solo int
+	// conn, solo and silences belong to the goroutine. Solo is how many batches
+	// are still to be sent one at a time, to find the one that ends streams;
+	// silences is how many streams fell silent since one last answered.
+	conn     *grpc.ClientConn
+	solo     int
+	silences int
 }
 
 // links are a producer's, by address and slot.
@@ -112,6 +115,12 @@ func (l *link) lastError() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.lastErr
+}
+
+func (l *link) setStream(s *stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.stream = s
 }
 
 func (l *link) setLastError(err error) {

@@ -63,8 +63,14 @@ func (l *link) session(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	l.setLastError(nil)
+	l.setStream(s)
 	err = s.run()
+	l.setStream(nil)
 	s.handBack(reason.From(err))
+	if s.worked {
+		l.silences = 0
+	}
+	l.condemn(err)
 	if errors.Is(err, errIdle) {
 		l.hangUp()
 		return s.worked, nil

@@ -3,7 +3,7 @@ package producer
 import (
 	"context"
 	"fmt"
-	"time"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -15,9 +15,12 @@ import (
 // metadata asks for topics, on a connection of its own: a question never waits
 // behind batches.
 type metadata struct {
-	conn    *grpc.ClientConn
-	client  streamhousev1.TopicServiceClient
-	timeout time.Duration
+	cfg    *config
+	target string
+
+	mu     sync.Mutex
+	conn   *grpc.ClientConn
+	closed bool
 }
 
 // description is what a producer needs to know of a topic.
@@ -31,14 +34,19 @@ func newMetadata(target string, cfg *config) (*metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &metadata{conn: conn, client: streamhousev1.NewTopicServiceClient(conn), timeout: cfg.dialTimeout}, nil
+	return &metadata{cfg: cfg, target: target, conn: conn}, nil
 }
 
-// describe asks once.
+// describe asks once. A connection on which no answer comes may carry nothing
+// any more: the next question goes over a fresh one.
 func (m *metadata) describe(ctx context.Context, name string) (*description, *reason.Error) {
-	ctx, cancel := context.WithTimeout(ctx, m.timeout)
+	limited, cancel := context.WithTimeout(ctx, m.cfg.dialTimeout)
 	defer cancel()
-	resp, err := m.client.DescribeTopic(ctx, &streamhousev1.DescribeTopicRequest{Name: name})
+	conn := m.current()
+	resp, err := streamhousev1.NewTopicServiceClient(conn).DescribeTopic(limited, &streamhousev1.DescribeTopicRequest{Name: name})
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		m.replace(conn)
+	}
 	if err != nil {
 		return nil, reason.From(err)
 	}
@@ -59,4 +67,32 @@ func (m *metadata) describe(ctx context.Context, name string) (*description, *re
 // ones may; a larger number is taken for a broken answer.
 const maxPartitions = 1 << 20
 
-func (m *metadata) close() error { return m.conn.Close() }
+func (m *metadata) current() *grpc.ClientConn {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.conn
+}
+
+// replace makes a fresh connection, unless somebody did already, and closes
+// the old one, with the questions that others have on it: they ask again.
+func (m *metadata) replace(old *grpc.ClientConn) {
+	fresh, err := m.cfg.dial(m.target)
+	if err != nil {
+		return // it never fails for a target for which it did not fail before
+	}
+	m.mu.Lock()
+	unused := fresh
+	if m.conn == old && !m.closed {
+		m.conn, unused = fresh, old
+	}
+	m.mu.Unlock()
+	closeQuietly(unused)
+}
+
+func (m *metadata) close() error {
+	m.mu.Lock()
+	m.closed = true
+	conn := m.conn
+	m.mu.Unlock()
+	return conn.Close()
+}

@@ -80,6 +80,45 @@ func WithMaxInFlightBytes(n int) Option { return func(c *config) { c.maxInFlight
 // WithRetryPolicy sets how a batch is retried. Default DefaultRetryPolicy().
 func WithRetryPolicy(r RetryPolicy) Option { return func(c *config) { c.retry = r } }
 
+// WithRetryBudget limits how many batches are sent again after failures, over
+// all partitions together: ratio times the batches that are sent the first
+// time, and perSecond besides. Defaults 0.2 and 10; what is not used is saved up
+// for a while. Within the budget retries wait as the retry policy says. When it
+// is used up they fail no record, but wait longer, 10 s at most, and begin with
+// one batch per partition instead of all that were in flight. Changes of owner
+// and lost connections do not count.
+func WithRetryBudget(ratio, perSecond float64) Option {
+	return func(c *config) {
+		c.retryRatio, c.retriesPerSecond = ratio, perSecond
+		if perSecond == 0 {
+			c.retriesPerSecond = -1 // which is refused: 0 stands for no budget
+		}
+	}
+}
+
+// WithoutRetryBudget leaves the number of retries to the retry policy alone.
+func WithoutRetryBudget() Option { return func(c *config) { c.retriesPerSecond = 0 } }
+
+// WithHedging sets when batches are sent again although their answer may still
+// come: over a fresh connection, to whoever owns the partition now, so that a
+// dead connection or an agent that stands still costs seconds and not the
+// request timeout. It happens when an agent with batches in flight says nothing
+// for three times the 99th percentile of what answers take, as measured by this
+// producer, and never before the time after. The batches that are sent again for
+// it are at most ratio of those that are sent the first time, and one more every
+// ten seconds. Nothing is doubled by it. Defaults 1 s and 0.02.
+func WithHedging(after time.Duration, ratio float64) Option {
+	return func(c *config) {
+		c.hedgeAfter, c.hedgeRatio = after, ratio
+		if ratio == 0 {
+			c.hedgeRatio = -1 // which is refused: 0 stands for no hedging
+		}
+	}
+}
+
+// WithoutHedging leaves silent agents to the request timeout.
+func WithoutHedging() Option { return func(c *config) { c.hedgeRatio = 0 } }
+
 // WithDeliveryTimeout limits how long a batch may take, counted from its first
 // record, with everything that delays it. Default 2 minutes.
 func WithDeliveryTimeout(d time.Duration) Option { return func(c *config) { c.deliveryTimeout = d } }

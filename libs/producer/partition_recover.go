@@ -25,6 +25,14 @@ type recovery struct {
 	backingOff bool          // waiting, until notBefore
 	notBefore  time.Time
 
+	// What the retry budget has to know: how many batches of this round are to
+	// be sent again, and whether a failure is the cause, not a change of owner.
+	bounced int
+	failure bool
+	// limit is how many batches may be under way while the budget is used up;
+	// 0 stands for no limit. Every acknowledgement raises it by one.
+	limit int
+
 	lastErr error // why the oldest batch is not in the log yet
 }
 
@@ -75,18 +83,19 @@ func (pt *partition) missesEarlierLocked(b *recordBatch, err *reason.Error) bool
 func (pt *partition) retryLocked(b *recordBatch, err *reason.Error) {
 	policy := &pt.p.cfg.retry
 	if b.retries >= policy.MaxRetries {
-		pt.giveUpLocked(b, fmt.Errorf("%w after %d: %w", ErrRetriesExhausted, b.retries, err))
+		pt.giveUpLocked(b, exhausted(b.retries, err))
 		return
 	}
-	wait := policy.jittered(policy.Backoff(b.retries))
-	pt.mu.wait = max(pt.mu.wait, wait, err.RetryDelay)
+	pt.mu.wait = max(pt.mu.wait, policy.wait(b.retries, err))
 	b.retries++
+	pt.mu.failure = true
 	pt.bounceLocked(b)
 }
 
 func (pt *partition) bounceLocked(b *recordBatch) {
 	b.state = waiting
 	pt.mu.recovering = true
+	pt.mu.bounced++
 }
 
 // giveUpLocked fails a batch. If the agent may be waiting for its sequence,
@@ -114,10 +123,36 @@ func (pt *partition) recoverLocked() {
 	if moved := pt.mu.moved; moved != nil {
 		wait = max(wait, pt.moveLocked(moved))
 	}
-	pt.mu.wait, pt.mu.moved = 0, nil
+	if pt.mu.failure {
+		wait = max(wait, pt.payLocked())
+	}
+	pt.mu.wait, pt.mu.moved, pt.mu.bounced, pt.mu.failure = 0, nil, 0, false
 	if wait > 0 {
 		pt.mu.backingOff, pt.mu.notBefore = true, time.Now().Add(wait)
 		pt.armLocked(pt.mu.notBefore)
+	}
+}
+
+// payLocked takes what this round sends again out of the retry budget. When that
+// is used up, the round begins with a single batch, after the time that it
+// returns: an agent that has room for a few is not sent the whole window each
+// time, of which it refuses the rest.
+func (pt *partition) payLocked() time.Duration {
+	lack := pt.p.retries.spend(pt.mu.bounced)
+	pt.mu.limit = 0
+	if lack > 0 {
+		pt.mu.limit = 1
+	}
+	return pt.p.cfg.retry.jittered(lack)
+}
+
+// grow lets more be under way after an acknowledgement.
+func (r *recovery) grow(most int) {
+	if r.limit == 0 {
+		return
+	}
+	if r.limit++; r.limit > most {
+		r.limit = 0
 	}
 }
 

@@ -24,6 +24,9 @@ func (pt *partition) sendableLocked() bool {
 	if pt.mu.recovering || pt.mu.backingOff || pt.mu.resolving || pt.mu.sent >= pt.p.cfg.maxInFlight {
 		return false
 	}
+	if pt.mu.limit > 0 && pt.mu.flying >= pt.mu.limit {
+		return false
+	}
 	b := pt.upcomingLocked()
 	if b == nil {
 		return pt.p.cfg.linger == 0 && pt.mu.open != nil
@@ -73,7 +76,9 @@ func (pt *partition) next(l *link) (send, encode *recordBatch) {
 		pt.numberLocked(b)
 	}
 	b.state, b.pending = flying, true
-	b.sends++
+	if b.sends++; b.sends == 1 {
+		pt.p.fresh.Add(1)
+	}
 	pt.mu.sent++
 	pt.mu.flying++
 	pt.scheduleLocked()
@@ -143,6 +148,7 @@ func (pt *partition) answered(b *recordBatch, base uint64, err *reason.Error) {
 	case err == nil:
 		b.state, b.base = acked, base
 		pt.mu.moves, pt.mu.lastErr = 0, nil
+		pt.mu.grow(pt.p.cfg.maxInFlight)
 	default:
 		pt.refusedLocked(b, err)
 	}
@@ -197,8 +203,12 @@ func (pt *partition) deliverLocked() {
 // on the present one, which nil stands for.
 func (pt *partition) reroute(l *link) {
 	pt.mu.Lock()
-	defer pt.mu.Unlock()
 	pt.mu.resolving = false
 	pt.mu.next = l
 	pt.settleLocked()
+	old := pt.mu.link
+	pt.mu.Unlock()
+	if l != nil && old != l {
+		old.leave()
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/streamhouse/streamhouse/libs/producer/internal/clock"
 	"github.com/streamhouse/streamhouse/libs/producer/internal/quota"
@@ -31,6 +32,11 @@ type Producer struct {
 	meta   *metadata
 	topics topics
 	links  links
+
+	fresh   atomic.Uint64 // batches sent the first time
+	retries *budget       // nil for none
+	hedges  *budget
+	latency latency
 
 	done     *completions
 	failures failures
@@ -65,6 +71,8 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 	p.topics.mu.lookups = map[string]*lookup{}
 	p.topics.names.Store(&map[string]*topic{})
 	p.links.byKey = map[linkKey]*link{}
+	p.retries = newBudget(&p.fresh, p.cfg.retryRatio, p.cfg.retriesPerSecond)
+	p.hedges = newBudget(&p.fresh, p.cfg.hedgeRatio, hedgesPerSecond)
 	p.done = newCompletions()
 	p.closing.done = make(chan struct{})
 	p.wg.Go(func() { p.runDeliverer(p.ctx) })
@@ -73,12 +81,16 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 
 // Send sends a record and waits until it is durable. It returns an *Error, or
 // nil. When ctx ends while the record is on its way, the error's outcome is
-// Unknown and the record may still be appended.
+// Unknown and the record may still be appended; when it has ended already,
+// nothing is sent.
 //
 // A record waits for others to share its batch with (WithLinger): one Send at a
 // time is slow by design. Send from many goroutines, use SendAsync, or set the
 // linger to 0.
 func (p *Producer) Send(ctx context.Context, rec Record) (Ack, error) {
+	if ctx.Err() != nil {
+		return Ack{}, refusal(p.nameOf(&rec), context.Cause(ctx))
+	}
 	w := p.waiters.Get().(*waiter)
 	if err := p.submit(ctx, &rec, w.callback, false); err != nil {
 		p.waiters.Put(w)

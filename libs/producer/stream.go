@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -30,13 +31,19 @@ type stream struct {
 	request wire.Request // the sender's
 	size    int
 
+	silences int     // the link's, when the stream began
+	spread   float64 // from 0 to 1, at random, for its patience
+
 	mu struct {
 		sync.Mutex
 		inFlight map[uint64]sent // by request id
 		bytes    int
 		lastID   uint64
-		worked   bool // something was answered
-		solo     int  // batches still to be sent one at a time
+		worked   bool      // something was answered
+		heard    time.Time // when, last
+		// suspect: it is silent, or follows one that was and has answered nothing.
+		suspect bool
+		solo    int // batches still to be sent one at a time
 
 		timer *time.Timer // set while armed
 	}
@@ -48,12 +55,14 @@ type sent struct {
 	batch *recordBatch
 	size  int
 	at    time.Time
+	first bool // it was never sent before
 }
 
 func newStream(ctx context.Context, l *link, calls grpc.ClientStream, cancel context.CancelCauseFunc) *stream {
-	s := &stream{link: l, calls: calls, ctx: ctx, cancel: cancel}
+	s := &stream{link: l, calls: calls, ctx: ctx, cancel: cancel, silences: l.silences, spread: rand.Float64()}
 	s.mu.inFlight = map[uint64]sent{}
 	s.mu.solo = l.solo
+	s.mu.suspect = l.silences > 0
 	return s
 }
 
@@ -145,17 +154,21 @@ func (s *stream) receive() {
 			s.cancel(err)
 			return
 		}
+		now := time.Now()
 		for i := range answers.Answers {
-			s.answer(&answers.Answers[i])
+			s.answer(&answers.Answers[i], now)
 		}
 	}
 }
 
-func (s *stream) answer(a *wire.Answer) {
-	b := s.land(a.RequestID)
-	if b == nil {
+func (s *stream) answer(a *wire.Answer, now time.Time) {
+	f := s.land(a.RequestID, now)
+	if f.batch == nil {
 		s.link.p.cfg.log.Warn("answer to an unknown request", slog.String("agent", s.link.address), slog.Uint64("request_id", a.RequestID))
 		return
 	}
-	b.part.answered(b, a.BaseOffset, reason.FromProto(a.Err))
+	if f.first && a.Err == nil {
+		s.link.p.latency.add(now.Sub(f.at))
+	}
+	f.batch.part.answered(f.batch, a.BaseOffset, reason.FromProto(a.Err))
 }

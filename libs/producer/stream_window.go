@@ -11,10 +11,10 @@ func (s *stream) launch(b *recordBatch) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.lastID++
-	s.mu.inFlight[s.mu.lastID] = sent{batch: b, size: len(b.data), at: time.Now()}
+	s.mu.inFlight[s.mu.lastID] = sent{batch: b, size: len(b.data), at: time.Now(), first: b.sends == 1}
 	s.mu.bytes += len(b.data)
 	if s.mu.timer == nil {
-		s.mu.timer = time.AfterFunc(s.link.p.cfg.requestTimeout, s.checkAnswers)
+		s.mu.timer = time.AfterFunc(s.link.p.cfg.firstCheck(), s.checkAnswers)
 	}
 	return s.mu.lastID
 }
@@ -38,14 +38,14 @@ func (s *stream) empty() bool {
 
 // land takes the batch of an answer out of those in flight, and lets the
 // sender go on if it was waiting for room.
-func (s *stream) land(id uint64) *recordBatch {
+func (s *stream) land(id uint64, now time.Time) sent {
 	window := s.link.p.cfg.maxInFlightBytes
 	s.mu.Lock()
 	f := s.mu.inFlight[id]
 	delete(s.mu.inFlight, id)
 	waiting := s.mu.bytes >= window || s.mu.solo > 0
 	s.mu.bytes -= f.size
-	s.mu.worked = true
+	s.mu.worked, s.mu.heard, s.mu.suspect = true, now, false
 	if f.batch != nil && s.mu.solo > 0 {
 		s.mu.solo--
 	}
@@ -53,38 +53,7 @@ func (s *stream) land(id uint64) *recordBatch {
 	if waiting {
 		s.link.nudge()
 	}
-	return f.batch
-}
-
-// checkAnswers breaks the stream when the oldest batch in flight has waited
-// too long for its answer. Otherwise it comes back when it could have.
-func (s *stream) checkAnswers() {
-	if s.overdue() {
-		s.cancel(errNoAnswer)
-	}
-}
-
-func (s *stream) overdue() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.timer == nil {
-		return false
-	}
-	if len(s.mu.inFlight) == 0 {
-		s.mu.timer = nil // the next batch arms another
-		return false
-	}
-	oldest := time.Now()
-	for _, f := range s.mu.inFlight {
-		if f.at.Before(oldest) {
-			oldest = f.at
-		}
-	}
-	left := s.link.p.cfg.requestTimeout - time.Since(oldest)
-	if left > 0 {
-		s.mu.timer.Reset(left)
-	}
-	return left <= 0
+	return f
 }
 
 func (s *stream) disarm() {

@@ -3,6 +3,7 @@ package reason
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -78,37 +79,50 @@ func (e *Error) Unwrap() error {
 	return e.Reason
 }
 
-// Recovery is what a client does next. A status without a reason of this
-// contract is judged by its code: what a broken connection, a deadline or a
-// crash can cause is sent again, all else fails. gRPC's own "message larger
-// than max" is RESOURCE_EXHAUSTED without a reason, and no retry can mend it.
-func (e *Error) Recovery() Recovery {
-	if row, ok := table[e.Reason]; ok {
-		return row.recovery
-	}
-	switch e.Code {
-	case codes.Unavailable, codes.Canceled, codes.Aborted:
-		return Resolve
-	case codes.DeadlineExceeded, codes.Internal, codes.Unknown:
-		return Retry
-	default:
-		return Fail
-	}
+// statuses judges statuses that carry no reason of this contract: those that gRPC,
+// a proxy or a crash makes, and those of an agent with newer reasons. What is
+// not listed fails, and its outcome is unknown.
+var statuses = map[codes.Code]row{
+	codes.Unavailable:       {recovery: Resolve},
+	codes.Canceled:          {recovery: Resolve},
+	codes.Aborted:           {recovery: Resolve},
+	codes.DeadlineExceeded:  {recovery: Retry},
+	codes.Internal:          {recovery: Retry},
+	codes.Unknown:           {recovery: Retry},
+	codes.ResourceExhausted: {recovery: Retry},
+	codes.InvalidArgument:   {outcome: NotDone},
+	codes.Unauthenticated:   {outcome: NotDone},
+	codes.PermissionDenied:  {outcome: NotDone},
+	codes.Unimplemented:     {outcome: NotDone},
 }
 
-// Outcome says whether the refused batch could be in the log all the same.
-func (e *Error) Outcome() Outcome {
-	if row, ok := table[e.Reason]; ok {
-		return row.outcome
+// row finds the line of the contract that e is judged by.
+func (e *Error) row() row {
+	if r, ok := table[e.Reason]; ok {
+		return r
 	}
-	switch e.Code {
-	case codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied,
-		codes.Unimplemented, codes.ResourceExhausted:
-		return NotDone
-	default:
-		return Unknown
+	if e.Code == codes.ResourceExhausted && e.tooLarge() {
+		return row{recovery: Fail, outcome: NotDone}
 	}
+	return statuses[e.Code]
 }
+
+// tooLarge tells gRPC's own refusal of a message above its size limit from a
+// server that is busy. They have the same code and nothing but their text
+// differs; the first comes again however often the message is sent.
+func (e *Error) tooLarge() bool {
+	text := strings.ToLower(e.Message)
+	return strings.Contains(text, "larger than max") ||
+		strings.Contains(text, "message too large") ||
+		strings.Contains(text, "exceeds maximum size")
+}
+
+// Recovery is what a client does next. A status without a reason of this
+// contract is judged by its code.
+func (e *Error) Recovery() Recovery { return e.row().recovery }
+
+// Outcome says whether the refused batch could be in the log all the same.
+func (e *Error) Outcome() Outcome { return e.row().outcome }
 
 // GRPCStatus is how grpc-go turns an Error that a handler returns into the
 // status that the client sees.

@@ -60,6 +60,10 @@ const (
 	// OffsetOutOfRange is returned when a fetch asks for an offset that is no
 	// longer, or not yet, in the log.
 	OffsetOutOfRange Reason = "OFFSET_OUT_OF_RANGE"
+	// CorruptSegment is returned when the stored bytes that a fetch asks for
+	// are damaged: they do not match their checksum. Reading again does not
+	// mend them.
+	CorruptSegment Reason = "CORRUPT_SEGMENT"
 )
 
 // Error makes a reason a Go error of its own, the sentinel for errors.Is.
@@ -119,6 +123,7 @@ var table = map[Reason]row{
 	TooLarge:           {codes.InvalidArgument, Fail, NotDone},
 	TopicExists:        {codes.AlreadyExists, Fail, NotDone},
 	OffsetOutOfRange:   {codes.OutOfRange, Fail, NotDone},
+	CorruptSegment:     {codes.DataLoss, Fail, NotDone},
 }
 
 // All returns every reason, in no order.

@@ -89,6 +89,7 @@ func TestContract(t *testing.T) {
 		TooLarge:           {codes.InvalidArgument, Fail, NotDone},
 		TopicExists:        {codes.AlreadyExists, Fail, NotDone},
 		OffsetOutOfRange:   {codes.OutOfRange, Fail, NotDone},
+		CorruptSegment:     {codes.DataLoss, Fail, NotDone},
 	}
 	if len(want) != len(All()) {
 		t.Errorf("%d reasons, want %d", len(All()), len(want))
@@ -171,7 +172,7 @@ func TestNil(t *testing.T) {
 // A reason of a newer agent is kept, and judged by its code.
 func TestUnknownReason(t *testing.T) {
 	for code, want := range map[codes.Code]Recovery{
-		codes.Unavailable: Resolve, codes.Internal: Retry, codes.InvalidArgument: Fail, codes.ResourceExhausted: Fail, codes.NotFound: Fail,
+		codes.Unavailable: Resolve, codes.Internal: Retry, codes.InvalidArgument: Fail, codes.ResourceExhausted: Retry, codes.NotFound: Fail,
 	} {
 		s, err := status.New(code, "why").WithDetails(&errdetails.ErrorInfo{Reason: "FROM_THE_FUTURE", Domain: Domain})
 		if err != nil {
@@ -196,14 +197,13 @@ var byCode = map[codes.Code]struct {
 	codes.Unavailable: {Resolve, Unknown}, codes.Canceled: {Resolve, Unknown}, codes.Aborted: {Resolve, Unknown},
 	codes.DeadlineExceeded: {Retry, Unknown}, codes.Internal: {Retry, Unknown}, codes.Unknown: {Retry, Unknown},
 	codes.InvalidArgument: {Fail, NotDone}, codes.Unauthenticated: {Fail, NotDone}, codes.PermissionDenied: {Fail, NotDone},
-	codes.Unimplemented: {Fail, NotDone}, codes.ResourceExhausted: {Fail, NotDone},
+	codes.Unimplemented: {Fail, NotDone}, codes.ResourceExhausted: {Retry, Unknown},
 	codes.NotFound: {Fail, Unknown}, codes.AlreadyExists: {Fail, Unknown}, codes.FailedPrecondition: {Fail, Unknown},
 	codes.OutOfRange: {Fail, Unknown}, codes.DataLoss: {Fail, Unknown},
 }
 
-// Statuses that are not of the contract are judged by their code. gRPC's own
-// "message larger than max" is RESOURCE_EXHAUSTED, which a retry would repeat
-// for ever (hole 22), and another system's ErrorInfo says nothing to us.
+// Statuses that are not of the contract are judged by their code, and another
+// system's ErrorInfo says nothing to us.
 func TestForeignStatus(t *testing.T) {
 	if len(byCode) != 16 {
 		t.Fatalf("%d codes", len(byCode))
@@ -221,5 +221,35 @@ func TestForeignStatus(t *testing.T) {
 	}
 	if e := From(context.DeadlineExceeded); e.Recovery() == Fail || e.Outcome() != Unknown {
 		t.Errorf("a deadline: %+v", e)
+	}
+}
+
+// gRPC's own refusal of a large message has the code of a server that is busy,
+// and a retry would repeat it for ever (hole 22). The texts are those of
+// grpc-go, gRPC's C core and grpc-java.
+func TestMessageTooLarge(t *testing.T) {
+	for text, want := range map[string]struct {
+		recovery Recovery
+		outcome  Outcome
+	}{
+		"grpc: received message larger than max (5 vs. 4)":             {Fail, NotDone},
+		"grpc: received message after decompression larger than max 4": {Fail, NotDone},
+		"trying to send message larger than max (5 vs. 4)":             {Fail, NotDone},
+		"grpc: message too large (5 bytes)":                            {Fail, NotDone},
+		"Received message larger than max (5 vs. 4)":                   {Fail, NotDone},
+		"gRPC message exceeds maximum size 4: 5":                       {Fail, NotDone},
+		"too many requests":                                            {Retry, Unknown},
+		"":                                                             {Retry, Unknown},
+	} {
+		e := From(status.Error(codes.ResourceExhausted, text))
+		if e.Recovery() != want.recovery || e.Outcome() != want.outcome {
+			t.Errorf("%q: recovery %d, outcome %d, want %v", text, e.Recovery(), e.Outcome(), want)
+		}
+		if e := New(Overloaded, "%s", text); e.Recovery() != Retry || e.Outcome() != NotDone {
+			t.Errorf("%q with a reason is judged by its text", text)
+		}
+		if e := From(status.Error(codes.Internal, text)); e.Recovery() != Retry {
+			t.Errorf("%q with another code is judged by its text", text)
+		}
 	}
 }

@@ -67,6 +67,8 @@ type Cluster struct {
 		agents   map[string]*agent
 		topics   map[string]*topic
 		nextID   uint32
+		// connections are those that carry something, by agent.
+		connections map[string][]*connection
 
 		streams, dials, described int
 		tries                     map[string]int
@@ -87,6 +89,7 @@ func New(agents []string, opts ...grpc.ServerOption) *Cluster {
 	c.mu.agents = map[string]*agent{}
 	c.mu.topics = map[string]*topic{}
 	c.mu.tries = map[string]int{}
+	c.mu.connections = map[string][]*connection{}
 	for _, name := range agents {
 		c.Start(name)
 	}
@@ -149,7 +152,11 @@ func (c *Cluster) Dialer() grpc.DialOption {
 		if a == nil {
 			return nil, fmt.Errorf("dial %s: %w", address, errRefused)
 		}
-		return a.listener.DialContext(ctx)
+		conn, err := a.listener.DialContext(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return c.connected(a.name, conn), nil
 	})
 }
 

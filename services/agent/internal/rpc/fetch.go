@@ -13,6 +13,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/host"
 	"github.com/streamhouse/streamhouse/services/agent/internal/index"
+	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
 )
 
 // Limits of a fetch, as consumer.proto tells them.
@@ -166,21 +167,24 @@ func readRanges(ctx context.Context, h *host.Host, ranges []index.Range, offset 
 	for _, r := range ranges {
 		b, err := h.Reader.Read(ctx, r)
 		if err != nil {
-			return err
+			return damage(err, r.Segment.Key, r.Base)
 		}
 		base := r.Base
 		for len(b) > 0 {
 			header, err := batch.ParseHeader(b)
-			if err != nil || int(header.Size) > len(b) {
-				return fmt.Errorf("segment %s at offset %d: %w", r.Segment.Key, base, errors.Join(err, batch.ErrCorrupt))
+			if err == nil && int(header.Size) > len(b) {
+				err = fmt.Errorf("%w: it is cut off", batch.ErrCorrupt)
+			}
+			if err != nil {
+				return damage(err, r.Segment.Key, base)
 			}
 			if base+uint64(header.Records) > offset {
 				if size > 0 && size+int(header.Size) > maxBytes {
 					return nil
 				}
 				size += int(header.Size)
-				if err := each(base, b[:header.Size:header.Size]); err != nil {
-					return err
+				if err := pass(base, b[:header.Size:header.Size], each); err != nil {
+					return damage(err, r.Segment.Key, base)
 				}
 			}
 			base += uint64(header.Records)
@@ -188,4 +192,21 @@ func readRanges(ctx context.Context, h *host.Host, ranges []index.Range, offset 
 		}
 	}
 	return nil
+}
+
+// pass hands a batch on that is as it was when it was written.
+func pass(base uint64, b []byte, each func(base uint64, b []byte) error) error {
+	if _, err := batch.Check(b); err != nil {
+		return err
+	}
+	return each(base, b)
+}
+
+// damage tells stored bytes that are not what was written, which no retry
+// mends, from a store that could not be read.
+func damage(err error, key string, offset uint64) error {
+	if errors.Is(err, batch.ErrCorrupt) || errors.Is(err, objstore.ErrRange) {
+		return reason.New(reason.CorruptSegment, "segment %s is damaged at offset %d: %v", key, offset, err)
+	}
+	return fmt.Errorf("segment %s at offset %d: %w", key, offset, err)
 }

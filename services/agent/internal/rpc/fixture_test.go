@@ -21,6 +21,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/host"
 	"github.com/streamhouse/streamhouse/services/agent/internal/memory"
+	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
 	"github.com/streamhouse/streamhouse/services/agent/internal/session"
 	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 	"github.com/streamhouse/streamhouse/services/agent/internal/topics"
@@ -32,6 +33,7 @@ type agent struct {
 	*Services
 	t        *testing.T
 	injector *faults.Injector
+	objects  objstore.Store // without faults
 	conn     *grpc.ClientConn
 	produce  streamhousev1.ProducerServiceClient
 	consume  streamhousev1.ConsumerServiceClient
@@ -43,8 +45,8 @@ var errEnd = errors.New("the test ended")
 
 func serve(t *testing.T, plan faults.Plan) *agent {
 	t.Helper()
-	a := &agent{t: t, injector: faults.New(plan)}
-	rows, objects := a.injector.Rows(memory.NewRows()), a.injector.Objects(memory.NewObjects())
+	a := &agent{t: t, injector: faults.New(plan), objects: memory.NewObjects()}
+	rows, objects := a.injector.Rows(memory.NewRows()), a.injector.Objects(a.objects)
 	counts := &stats.Stats{}
 	catalog := topics.New(rows, 100)
 	a.Services = New(Options{Release: "test", MaxBatchBytes: 10 << 20}, catalog, rows, counts)
