@@ -23,7 +23,7 @@ const healthTimeout = 3 * time.Second
 // DynamoDB: to restart an agent does not mend them.
 func (p *process) health(ctx context.Context, args []string) int {
 	var cfg Config
-	err := p.configure(&cfg, p.flags(&cfg), args)
+	err := p.load(&cfg, p.flags(&cfg), args)
 	if err == nil {
 		err = alive(ctx, cfg.HTTPListen)
 	}

@@ -63,7 +63,7 @@ func (p *process) main(ctx context.Context, args []string) int {
 	}
 	var cfg Config
 	fs := p.flags(&cfg)
-	switch err := p.configure(&cfg, fs, args); {
+	switch err := p.configure(ctx, &cfg, fs, args); {
 	case errors.Is(err, pflag.ErrHelp):
 		return exitClean
 	case errors.Is(err, errVersion):
@@ -99,7 +99,18 @@ func (p *process) flags(cfg *Config) *pflag.FlagSet {
 // errVersion is returned when only the version was asked for.
 var errVersion = errors.New("the version was asked for")
 
-func (p *process) configure(cfg *Config, fs *pflag.FlagSet, args []string) error {
+func (p *process) configure(ctx context.Context, cfg *Config, fs *pflag.FlagSet, args []string) error {
+	if err := p.load(cfg, fs, args); err != nil {
+		return err
+	}
+	if err := cfg.place(ctx, p.environ); err != nil {
+		return err
+	}
+	return cfg.Validate()
+}
+
+// load reads the settings as they were given.
+func (p *process) load(cfg *Config, fs *pflag.FlagSet, args []string) error {
 	if err := fs.Parse(args); err != nil {
 		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && len(unknown.GetSpecifiedName()) > 1 {
 			return fmt.Errorf("%w%s", err, suggest("--", "--"+unknown.GetSpecifiedName(), settings()))
@@ -112,10 +123,7 @@ func (p *process) configure(cfg *Config, fs *pflag.FlagSet, args []string) error
 	if fs.Changed("version") {
 		return errVersion
 	}
-	if err := cfg.Load(fs, p.environ); err != nil {
-		return err
-	}
-	return cfg.Validate()
+	return cfg.Load(fs, p.environ)
 }
 
 // run keeps an agent from its start to its end.
