@@ -66,7 +66,8 @@ func WithMaxBufferedBytes(n int) Option { return func(c *config) { c.maxBuffered
 func WithFailWhenFull() Option { return func(c *config) { c.failWhenFull = true } }
 
 // WithConnections sets how many connections, each with a stream of its own, go
-// to one agent. Default 1, at most 16. Partitions are spread over them.
+// to one agent. Default 1, at most 16. Partitions are spread over them. Questions
+// about topics take another one.
 func WithConnections(n int) Option { return func(c *config) { c.connections = n } }
 
 // WithMaxInFlight limits the batches of one partition that are sent and not
