@@ -3,7 +3,6 @@ package producer
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync/atomic"
 )
 
@@ -83,9 +82,7 @@ func (p *Producer) shutDown(ctx context.Context) error {
 	p.cancel(ErrClosed)
 	p.wg.Wait()
 	p.eachPartition((*partition).stopTimer)
-	if err := p.meta.close(); err != nil {
-		p.cfg.log.Warn("close connection", slog.Any("error", err))
-	}
+	p.conns.CloseAll()
 	if err := p.failures.all(); err != nil {
 		return err
 	}

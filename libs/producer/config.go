@@ -40,8 +40,10 @@ type config struct {
 	deliveryTimeout  time.Duration
 	requestTimeout   time.Duration
 	dialTimeout      time.Duration
+	breaker          CircuitBreakerPolicy
 
 	tls         *tls.Config
+	serverName  string
 	plaintext   bool
 	perRPC      []credentials.PerRPCCredentials
 	dialOptions []grpc.DialOption
@@ -78,6 +80,7 @@ func defaultConfig() config {
 		deliveryTimeout:    2 * time.Minute,
 		requestTimeout:     30 * time.Second,
 		dialTimeout:        10 * time.Second,
+		breaker:            DefaultCircuitBreakerPolicy(),
 		plaintext:          true,
 		log:                slog.New(slog.DiscardHandler),
 	}
@@ -117,6 +120,7 @@ func (c *config) validate() error {
 	rule(c.compression <= S2, "WithCompression: %v is unknown: use NoCompression, LZ4, Zstd or S2", c.compression)
 	rule(c.partitioner != nil, "WithPartitioner is nil: use ByKey(), Manual() or your own")
 	rule(c.plaintext || c.tls != nil, "WithTLS is nil: leave it out for plaintext, or pass &tls.Config{} for the system's roots")
+	rule(c.serverName == "" || c.tls != nil, "WithServerName has no effect without WithTLS: add it, with &tls.Config{} for the system's roots")
 	rule(c.log != nil, "WithLogger is nil: leave it out for silence")
 	rule(c.retry.problem() == "", "WithRetryPolicy: %s", c.retry.problem())
 	rule(c.retryRatio >= 0 && c.retryRatio <= 1, "WithRetryBudget: ratio is %v: it must be from 0 to 1", c.retryRatio)
@@ -124,6 +128,7 @@ func (c *config) validate() error {
 		"WithRetryBudget: perSecond is %v: it must be positive, and at most %v", c.retriesPerSecond, float64(maxRate))
 	rule(c.hedgeRatio >= 0 && c.hedgeRatio <= 1, "WithHedging: ratio is %v: it must be above 0, and at most 1", c.hedgeRatio)
 	rule(c.hedgeAfter > 0, "WithHedging: after is %v: it must be positive", c.hedgeAfter)
+	rule(c.breaker.problem() == "", "WithCircuitBreaker: %s", c.breaker.problem())
 	return errors.Join(wrong...)
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -17,23 +16,27 @@ const (
 	windowSize = 1 << 20
 	// writeBuffer lets a request leave in few system calls.
 	writeBuffer = 256 << 10
-	userAgent   = "streamhouse-producer-go"
 )
 
-// dial makes a connection, which connects when it is used.
-func (c *config) dial(target string) (*grpc.ClientConn, error) {
-	creds := insecure.NewCredentials()
-	if c.tls != nil {
-		creds = credentials.NewTLS(c.tls)
+// pool is what a producer's connections are like. To each agent there is one
+// per stream, and one for questions; and room for those that were replaced and
+// take a while to be closed.
+func (c *config) pool() PoolConfig {
+	return PoolConfig{
+		MaxConnections: max(10, 2*c.connections+1),
+		IdleTimeout:    idleTime,
+		DialTimeout:    c.dialTimeout,
+		DialOptions:    c.dialing(),
 	}
-	retry := backoff.Config{BaseDelay: c.retry.InitialBackoff, Multiplier: c.retry.Multiplier, Jitter: 0.2, MaxDelay: maxRoutingBackoff}
+}
+
+func (c *config) dialing() []grpc.DialOption {
 	opts := []grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
-		grpc.WithUserAgent(userAgent),
+		grpc.WithTransportCredentials(c.transport()),
+		grpc.WithUserAgent(userAgent()),
 		grpc.WithInitialWindowSize(windowSize),
 		grpc.WithInitialConnWindowSize(windowSize),
 		grpc.WithWriteBufferSize(writeBuffer),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: c.dialTimeout}),
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodecV2(wire.Codec()),
 			// gRPC must not keep messages to send them again by itself: the
@@ -44,9 +47,30 @@ func (c *config) dial(target string) (*grpc.ClientConn, error) {
 	for _, creds := range c.perRPC {
 		opts = append(opts, grpc.WithPerRPCCredentials(creds))
 	}
-	conn, err := grpc.NewClient(target, append(opts, c.dialOptions...)...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to %q: %w", target, err)
+	return append(opts, c.dialOptions...)
+}
+
+func (c *config) transport() credentials.TransportCredentials {
+	if c.tls == nil {
+		return insecure.NewCredentials()
 	}
-	return conn, nil
+	cfg := c.tls.Clone()
+	if c.serverName != "" {
+		cfg.ServerName = c.serverName
+	}
+	return credentials.NewTLS(cfg)
+}
+
+// check lets gRPC judge the target and the options; it connects to nobody.
+func (c *config) check(target string) error {
+	conn, err := grpc.NewClient(target, c.dialing()...)
+	if err == nil {
+		return conn.Close()
+	}
+	for _, creds := range c.perRPC {
+		if c.tls == nil && creds.RequireTransportSecurity() {
+			return fmt.Errorf("WithPerRPCCredentials: these credentials are for encrypted connections only: add WithTLS: %w", err)
+		}
+	}
+	return fmt.Errorf("connect to %q: %w", target, err)
 }

@@ -78,6 +78,20 @@
 //     [WithHedging], at most one batch in fifty. This is what makes a dead
 //     connection cost a second or two.
 //
+// # Agents and connections
+//
+// The target is only asked for topics; batches go to the addresses that agents
+// advertise, those of their tasks. With [WithTLS], name the cluster with
+// [WithServerName], for no certificate names a task.
+//
+// Connections come from a [ConnectionPool] of the producer's own: one to each
+// agent that is sent to ([WithConnections] makes it more), and one for
+// questions. They are closed after a minute without use, and nothing is kept of
+// agents that are gone. [Producer.PoolStats] counts them. An agent that cannot be
+// reached is left alone by a circuit breaker, [WithCircuitBreaker], and tried
+// with one batch about every second; records for it wait, or go to the
+// partition's new owner as soon as there is one.
+//
 // # Limits
 //
 // Memory is bounded by [WithMaxBufferedBytes] and [WithMaxBufferedRecords],

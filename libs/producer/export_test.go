@@ -37,3 +37,35 @@ func NewLatency() func(...time.Duration) (time.Duration, bool) {
 		return l.p99()
 	}
 }
+
+// Loads returns the users of each connection to an agent.
+func Loads(p *ConnectionPool, address string) []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var loads []int
+	for _, c := range p.mu.agents[address].conns {
+		loads = append(loads, c.load)
+	}
+	return loads
+}
+
+// Links returns how many agents and links to them a producer knows.
+func Links(p *Producer) (agents, links int) {
+	p.links.mu.Lock()
+	defer p.links.mu.Unlock()
+	for _, a := range p.links.agents {
+		for _, l := range a.slots {
+			if l != nil {
+				links++
+			}
+		}
+	}
+	return len(p.links.agents), links
+}
+
+// Breaker returns the state of an agent's circuit breaker.
+func Breaker(p *Producer, address string) string {
+	p.links.mu.Lock()
+	defer p.links.mu.Unlock()
+	return p.links.agents[address].breaker.State().String()
+}

@@ -1,11 +1,9 @@
 package producer
 
 import (
-	"errors"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/streamhouse/streamhouse/proto/reason"
@@ -158,26 +156,6 @@ func (s *stream) isSuspect() bool {
 	defer s.mu.Unlock()
 	return s.mu.suspect
 }
-
-// condemn drops the connection of a stream that ended for lack of answers. It
-// may carry nothing any more, which nobody else would notice for minutes.
-// Closing such a connection takes seconds, for which nobody waits.
-func (l *link) condemn(why error) {
-	switch {
-	case errors.Is(why, errSilent):
-		l.silences = min(l.silences+1, maxDoublings)
-	case errors.Is(why, errNoAnswer), errors.Is(why, errMoved):
-	default:
-		return
-	}
-	if conn := l.conn; conn != nil {
-		l.conn = nil
-		l.p.wg.Go(func() { closeQuietly(conn) })
-	}
-}
-
-// closeQuietly closes conn, which only ever says that it is closed already.
-func closeQuietly(conn *grpc.ClientConn) { _ = conn.Close() }
 
 // latency estimates the 99th percentile of the time from a batch's first
 // transmission to its acknowledgement, over all agents.

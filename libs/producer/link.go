@@ -3,18 +3,17 @@ package producer
 import (
 	"sync"
 
-	"google.golang.org/grpc"
-
 	"github.com/streamhouse/streamhouse/libs/producer/internal/fifo"
 )
 
-// link sends the batches of some partitions to one agent, over one connection
-// and one stream at a time. Its goroutine runs while there is something to
-// send or in flight, and for a while after.
+// link sends the batches of some partitions to one agent, one stream at a time,
+// on a connection that it has alone if it can. Its goroutine runs while there
+// is something to send or in flight, and for a while after.
 type link struct {
-	p       *Producer
-	address string // as the agent advertises it; empty stands for the target
-	slot    int    // which of WithConnections
+	p     *Producer
+	agent *agent
+	slot  int // which of WithConnections
+	users int // partitions; links.mu guards it
 
 	wake chan struct{} // capacity 1: look at the run queue again
 	mu   struct {
@@ -25,36 +24,11 @@ type link struct {
 		lastErr error   // why there is no stream; nil while there is one
 	}
 
-	// conn, solo and silences belong to the goroutine. Solo is how many batches
-	// are still to be sent one at a time, to find the one that ends streams;
-	// silences is how many streams fell silent since one last answered.
-	conn     *grpc.ClientConn
-	solo     int
-	silences int
-}
-
-// links are a producer's, by address and slot.
-type links struct {
-	mu    sync.Mutex
-	byKey map[linkKey]*link
-}
-
-type linkKey struct {
-	address string
-	slot    int
-}
-
-// link returns the link for a partition whose owner is at address.
-func (p *Producer) link(address string, partition uint32) *link {
-	key := linkKey{address: address, slot: int(partition) % p.cfg.connections}
-	p.links.mu.Lock()
-	defer p.links.mu.Unlock()
-	l := p.links.byKey[key]
-	if l == nil {
-		l = &link{p: p, address: address, slot: key.slot, wake: make(chan struct{}, 1)}
-		p.links.byKey[key] = l
-	}
-	return l
+	// What follows belongs to the goroutine.
+	conn     *PooledConn // while there is a stream
+	solo     int         // batches still to be sent one at a time, to find the one that ends streams
+	silences int         // streams that fell silent since one last answered
+	probing  bool        // the stream is the breaker's probe
 }
 
 // push puts a partition into the run queue. It never blocks.
@@ -127,6 +101,12 @@ func (l *link) setLastError(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.lastErr = err
+}
+
+func (l *link) isRunning() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.running
 }
 
 // finished ends the goroutine if there is nothing to do. What is pushed from

@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/streamhouse/streamhouse/libs/producer/internal/breaker"
 	"github.com/streamhouse/streamhouse/proto/reason"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 )
@@ -25,21 +27,22 @@ var (
 // run opens one stream after the other while there is work. The first attempt
 // after a stream that worked is made at once, further ones after a backoff.
 func (l *link) run(ctx context.Context) {
-	for failures := 0; ; {
-		if !l.hasWork() {
-			l.hangUp() // before another goroutine may take over
-			if l.finished() {
-				return
-			}
+	for failures := 0; ctx.Err() == nil; { // then running stays set: nothing is to start any more
+		if !l.hasWork() && l.finished() {
+			l.p.links.drop(l)
+			return
+		}
+		if !l.allowed(ctx) {
+			continue
 		}
 		worked, err := l.session(ctx)
 		if worked {
 			failures = 0
 		}
 		if ctx.Err() != nil {
-			l.hangUp()
-			return // running stays set: nothing is to start any more
+			return
 		}
+		l.agent.ended(l.p.cfg.log, err)
 		if err == nil {
 			continue
 		}
@@ -51,12 +54,33 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
+// allowed asks the breaker, and waits if it says no. While it is open, the
+// partitions that wait look for other owners, about once per second.
+func (l *link) allowed(ctx context.Context) bool {
+	state, wait, ok := l.agent.breaker.Allow()
+	l.probing = ok && state == breaker.HalfOpen
+	if l.probing {
+		l.solo = max(l.solo, 1)
+	}
+	if ok {
+		return true
+	}
+	retry := &l.p.cfg.retry
+	if state == breaker.HalfOpen { // another link's probe will tell soon
+		wait = min(wait, retry.InitialBackoff)
+	} else {
+		l.resolve()
+	}
+	sleep(ctx, min(wait, retry.jittered(maxRoutingBackoff)))
+	return false
+}
+
 // session runs one stream to its end. It tells whether anything was answered,
 // and nil for an end that was no failure.
 func (l *link) session(ctx context.Context) (worked bool, err error) {
+	defer func() { l.hangUp(err) }()
 	s, err := l.open(ctx)
 	if err != nil {
-		l.hangUp()
 		if e := reason.From(err); isCredentials(e) {
 			l.refuseAll(e)
 		}
@@ -70,31 +94,20 @@ func (l *link) session(ctx context.Context) (worked bool, err error) {
 	if s.worked {
 		l.silences = 0
 	}
-	l.condemn(err)
+	if errors.Is(err, errSilent) {
+		l.silences = min(l.silences+1, maxDoublings)
+	}
 	if errors.Is(err, errIdle) {
-		l.hangUp()
 		return s.worked, nil
 	}
 	return s.worked, err
 }
 
-// open connects, if need be, and starts a stream. A connection that failed is
-// never used again, so that the backoff here is the only one.
+// open connects, if need be, and starts a stream.
 func (l *link) open(ctx context.Context) (*stream, error) {
-	if l.conn == nil {
-		target := l.address
-		if target == "" {
-			target = l.p.target
-		}
-		conn, err := l.p.cfg.dial(target)
-		if err != nil {
-			return nil, err
-		}
-		l.conn = conn
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	limit := time.AfterFunc(l.p.cfg.dialTimeout, func() { cancel(errDialTimeout) })
-	calls, err := streamhousev1.NewProducerServiceClient(l.conn).ProduceStream(ctx)
+	calls, err := l.call(ctx)
 	if !limit.Stop() {
 		return nil, errDialTimeout
 	}
@@ -105,18 +118,40 @@ func (l *link) open(ctx context.Context) (*stream, error) {
 	return newStream(ctx, l, calls, cancel), nil
 }
 
-func (l *link) hangUp() {
-	if l.conn != nil {
-		_ = l.conn.Close() // it only ever says that it is closed already
-		l.conn = nil
+func (l *link) call(ctx context.Context) (grpc.ClientStream, error) {
+	conns := l.p.conns
+	conn, err := conns.get(ctx, want{address: l.agent.address, weight: conns.cfg.StreamsPerConnection, patient: true})
+	if err != nil {
+		return nil, err
 	}
+	l.conn = conn
+	return streamhousev1.NewProducerServiceClient(conn).ProduceStream(ctx)
+}
+
+// hangUp gives the connection back, for good if the stream on it ended by an
+// error that could be the connection's, such as silence, which nobody else would
+// notice for minutes; or if it was idle: then so was the connection.
+func (l *link) hangUp(err error) {
+	if l.conn == nil {
+		return
+	}
+	if err == nil || isBroken(err) {
+		l.conn.MarkUnhealthy()
+	}
+	l.conn.Release()
+	l.conn = nil
 }
 
 // report notes a failure, and asks for the owners of the partitions that wait:
 // perhaps they are not here any more.
 func (l *link) report(err error) {
 	l.setLastError(reason.From(err))
-	l.p.cfg.log.Warn("stream to agent lost", slog.String("agent", l.address), slog.Any("error", err))
+	l.p.cfg.log.Warn("stream to agent lost", slog.String("agent", l.agent.address), slog.Any("error", err))
+	l.resolve()
+}
+
+// resolve asks for the owners of the partitions that wait.
+func (l *link) resolve() {
 	asked := map[*topic]bool{}
 	for _, pt := range l.popAll() {
 		pt.requeue(l)

@@ -99,6 +99,9 @@ func (p *Producer) runLookup(ctx context.Context, name string, l *lookup) {
 			p.topics.prune()
 			t := newTopic(p, name, d)
 			l.topic, l.err = t, p.topics.add(t, l)
+			if l.err != nil {
+				t.detach()
+			}
 		case err.Recovery() == reason.Fail:
 			l.err = fmt.Errorf("look up topic: %w", err)
 			p.topics.drop(name, l)

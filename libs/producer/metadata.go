@@ -3,24 +3,20 @@ package producer
 import (
 	"context"
 	"fmt"
-	"sync"
+	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/streamhouse/streamhouse/proto/reason"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 )
 
-// metadata asks for topics, on a connection of its own: a question never waits
-// behind batches.
+// metadata asks for topics. A question takes a connection that carries no
+// batches, for it must not wait behind them.
 type metadata struct {
-	cfg    *config
-	target string
-
-	mu     sync.Mutex
-	conn   *grpc.ClientConn
-	closed bool
+	conns   *ConnectionPool
+	target  string
+	timeout time.Duration
 }
 
 // description is what a producer needs to know of a topic.
@@ -29,24 +25,11 @@ type description struct {
 	owners []string // addresses by partition; empty stands for the target
 }
 
-func newMetadata(target string, cfg *config) (*metadata, error) {
-	conn, err := cfg.dial(target)
-	if err != nil {
-		return nil, err
-	}
-	return &metadata{cfg: cfg, target: target, conn: conn}, nil
-}
-
-// describe asks once. A connection on which no answer comes may carry nothing
-// any more: the next question goes over a fresh one.
+// describe asks once.
 func (m *metadata) describe(ctx context.Context, name string) (*description, *reason.Error) {
-	limited, cancel := context.WithTimeout(ctx, m.cfg.dialTimeout)
+	limited, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
-	conn := m.current()
-	resp, err := streamhousev1.NewTopicServiceClient(conn).DescribeTopic(limited, &streamhousev1.DescribeTopicRequest{Name: name})
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		m.replace(conn)
-	}
+	resp, err := m.ask(ctx, limited, name)
 	if err != nil {
 		return nil, reason.From(err)
 	}
@@ -67,32 +50,17 @@ func (m *metadata) describe(ctx context.Context, name string) (*description, *re
 // ones may; a larger number is taken for a broken answer.
 const maxPartitions = 1 << 20
 
-func (m *metadata) current() *grpc.ClientConn {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.conn
-}
-
-// replace makes a fresh connection, unless somebody did already, and closes
-// the old one, with the questions that others have on it: they ask again.
-func (m *metadata) replace(old *grpc.ClientConn) {
-	fresh, err := m.cfg.dial(m.target)
+// ask asks on behalf of ctx, and waits within limited. A connection on which no
+// answer comes may carry nothing any more: the next question takes another one.
+func (m *metadata) ask(ctx, limited context.Context, name string) (*streamhousev1.DescribeTopicResponse, error) {
+	conn, err := m.conns.get(limited, want{address: m.target, weight: 1, patient: true})
 	if err != nil {
-		return // it never fails for a target for which it did not fail before
+		return nil, err
 	}
-	m.mu.Lock()
-	unused := fresh
-	if m.conn == old && !m.closed {
-		m.conn, unused = fresh, old
+	defer conn.Release()
+	resp, err := streamhousev1.NewTopicServiceClient(conn).DescribeTopic(limited, &streamhousev1.DescribeTopicRequest{Name: name})
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		conn.MarkUnhealthy()
 	}
-	m.mu.Unlock()
-	closeQuietly(unused)
-}
-
-func (m *metadata) close() error {
-	m.mu.Lock()
-	m.closed = true
-	conn := m.conn
-	m.mu.Unlock()
-	return conn.Close()
+	return resp, err
 }

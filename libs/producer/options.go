@@ -66,7 +66,8 @@ func WithMaxBufferedBytes(n int) Option { return func(c *config) { c.maxBuffered
 func WithFailWhenFull() Option { return func(c *config) { c.failWhenFull = true } }
 
 // WithConnections sets how many connections, each with a stream of its own, go
-// to one agent. Default 1, at most 16. Partitions are spread over them.
+// to one agent. Default 1, at most 16. Partitions are spread over them. Questions
+// about topics take another one.
 func WithConnections(n int) Option { return func(c *config) { c.connections = n } }
 
 // WithMaxInFlight limits the batches of one partition that are sent and not
@@ -130,13 +131,24 @@ func WithRequestTimeout(d time.Duration) Option { return func(c *config) { c.req
 // WithDialTimeout limits one attempt to connect to an agent. Default 10 s.
 func WithDialTimeout(d time.Duration) Option { return func(c *config) { c.dialTimeout = d } }
 
+// WithCircuitBreaker sets when an agent that cannot be reached is left alone,
+// and for how long. Default DefaultCircuitBreakerPolicy().
+func WithCircuitBreaker(b CircuitBreakerPolicy) Option { return func(c *config) { c.breaker = b } }
+
 // WithTLS makes connections use TLS; client certificates in cfg make it mutual.
 // Without it connections are plaintext.
 func WithTLS(cfg *tls.Config) Option {
 	return func(c *config) { c.tls, c.plaintext = cfg, false }
 }
 
-// WithPerRPCCredentials adds credentials, such as a token, to every call.
+// WithServerName sets the name that every agent's certificate must be for.
+// Agents advertise the address of their task, which no certificate names: give
+// the cluster's DNS name. It wins over the ServerName of WithTLS's config.
+// Default: the host of the address that is connected to.
+func WithServerName(name string) Option { return func(c *config) { c.serverName = name } }
+
+// WithPerRPCCredentials adds credentials, such as a token, to every call. New
+// refuses credentials that require TLS where there is none.
 func WithPerRPCCredentials(creds credentials.PerRPCCredentials) Option {
 	return func(c *config) { c.perRPC = append(c.perRPC, creds) }
 }

@@ -42,16 +42,6 @@ type partition struct {
 	}
 }
 
-// route is which link sends the partition's batches. mu guards it.
-type route struct {
-	link     *link
-	next     *link // takes over as soon as nothing is under way
-	queuedAt *link // in whose run queue the partition stands
-	// resolving: nothing is sent until the topic's metadata was fetched anew.
-	resolving bool
-	moves     int // refusals for the owner's sake since the last success
-}
-
 func newPartition(t *topic, index uint32, l *link) *partition {
 	pt := &partition{p: t.p, topic: t, index: index}
 	pt.mu.link = l

@@ -184,7 +184,7 @@ func (pt *partition) renewLocked() {
 func (pt *partition) moveLocked(err *reason.Error) time.Duration {
 	pt.mu.moves++
 	if hint := err.Metadata[reason.MetaOwner]; pt.mu.moves == 1 && hint != "" {
-		pt.mu.next = pt.p.link(hint, pt.index)
+		pt.turnLocked(pt.p.link(hint, pt.index))
 		return 0
 	}
 	pt.mu.resolving = true

@@ -183,9 +183,7 @@ func (pt *partition) settleLocked() {
 			pt.recoverLocked()
 			pt.deliverLocked()
 		}
-		if pt.mu.next != nil {
-			pt.mu.link, pt.mu.next = pt.mu.next, nil
-		}
+		pt.switchLocked()
 	}
 	pt.scheduleLocked()
 }
@@ -196,19 +194,5 @@ func (pt *partition) deliverLocked() {
 	for pt.mu.sealed.Len() > 0 && pt.mu.sealed.At(0).resolved() {
 		pt.p.done.push(completion{batch: pt.mu.sealed.Pop()})
 		pt.mu.sent = max(0, pt.mu.sent-1)
-	}
-}
-
-// reroute makes l the partition's link, at once or when nothing is under way
-// on the present one, which nil stands for.
-func (pt *partition) reroute(l *link) {
-	pt.mu.Lock()
-	pt.mu.resolving = false
-	pt.mu.next = l
-	pt.settleLocked()
-	old := pt.mu.link
-	pt.mu.Unlock()
-	if l != nil && old != l {
-		old.leave()
 	}
 }

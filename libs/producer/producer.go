@@ -29,6 +29,7 @@ type Producer struct {
 	pool    batchPool
 	waiters sync.Pool // of *waiter
 
+	conns  *ConnectionPool
 	meta   *metadata
 	topics topics
 	links  links
@@ -59,18 +60,22 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 	if target == "" {
 		return nil, errors.New("new producer: no target: name an agent, such as localhost:9092")
 	}
-	meta, err := newMetadata(target, &p.cfg)
+	if err := p.cfg.check(target); err != nil {
+		return nil, fmt.Errorf("new producer: %w", err)
+	}
+	conns, err := NewConnectionPool(p.cfg.pool())
 	if err != nil {
 		return nil, fmt.Errorf("new producer: %w", err)
 	}
-	p.meta = meta
+	p.conns = conns
+	p.meta = &metadata{conns: conns, target: target, timeout: p.cfg.dialTimeout}
 	p.ctx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	p.quota = quota.New(p.cfg.maxBufferedRecords, p.cfg.maxBufferedBytes)
 	p.waiters.New = newWaiter
 	p.topics.mu.byName = map[string]*topic{}
 	p.topics.mu.lookups = map[string]*lookup{}
 	p.topics.names.Store(&map[string]*topic{})
-	p.links.byKey = map[linkKey]*link{}
+	p.links.agents = map[string]*agent{}
 	p.retries = newBudget(&p.fresh, p.cfg.retryRatio, p.cfg.retriesPerSecond)
 	p.hedges = newBudget(&p.fresh, p.cfg.hedgeRatio, hedgesPerSecond)
 	p.done = newCompletions()

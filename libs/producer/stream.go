@@ -78,6 +78,9 @@ func (s *stream) run() error {
 
 // send feeds the stream until its context is done.
 func (s *stream) send() {
+	if s.link.probing && !s.fill() {
+		s.cancel(errIdle) // what it was opened for has gone elsewhere: let another one probe
+	}
 	idle := time.NewTimer(idleTime)
 	defer idle.Stop()
 	for s.ctx.Err() == nil {
@@ -164,7 +167,7 @@ func (s *stream) receive() {
 func (s *stream) answer(a *wire.Answer, now time.Time) {
 	f := s.land(a.RequestID, now)
 	if f.batch == nil {
-		s.link.p.cfg.log.Warn("answer to an unknown request", slog.String("agent", s.link.address), slog.Uint64("request_id", a.RequestID))
+		s.link.p.cfg.log.Warn("answer to an unknown request", slog.String("agent", s.link.agent.address), slog.Uint64("request_id", a.RequestID))
 		return
 	}
 	if f.first && a.Err == nil {

@@ -50,6 +50,7 @@ func (s *stream) land(id uint64, now time.Time) sent {
 		s.mu.solo--
 	}
 	s.mu.Unlock()
+	s.link.agent.succeeded(s.link.p.cfg.log)
 	if waiting {
 		s.link.nudge()
 	}

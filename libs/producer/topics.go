@@ -91,7 +91,9 @@ func (s *topics) prune() {
 	s.mu.Unlock()
 	idle := map[*topic]bool{}
 	for _, t := range retired {
-		idle[t] = t.idle()
+		if idle[t] = t.idle(); idle[t] {
+			t.detach()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
