@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -35,7 +35,7 @@ const partitions = 3
 
 type history struct {
 	t       *testing.T
-	cluster *fakeagent.Cluster
+	cluster *producertest.Cluster
 
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -48,7 +48,7 @@ var agents = []string{"a", "b", "c"}
 
 func newHistory(t *testing.T, seed uint64) *history {
 	t.Helper()
-	h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 42)), cluster: fakeagent.New(agents)}
+	h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 42)), cluster: producertest.New(t, producertest.Agents(agents...))}
 	h.cluster.CreateTopic(topic, h.agent(), h.agent(), h.agent())
 	h.cluster.Script(h.reply)
 	return h
@@ -82,7 +82,7 @@ func (h *history) options() []producer.Option {
 }
 
 func (h *history) run() {
-	p, err := producer.New(h.t.Context(), fakeagent.Address("a"), h.options()...)
+	p, err := producer.New(h.t.Context(), producertest.Address("a"), h.options()...)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -136,54 +136,54 @@ func (h *history) moveAndKill() {
 const troubled = 20 * time.Second
 
 // reply lets most batches pass.
-func (h *history) reply(a *fakeagent.Attempt) fakeagent.Reply {
+func (h *history) reply(a *producertest.Attempt) producertest.Reply {
 	if a.Late {
 		// What a stream that has ended left behind may be appended much later.
-		return fakeagent.Reply{Append: h.intN(2) == 0, Delay: h.millis(5000), Silent: true}
+		return producertest.Reply{Append: h.intN(2) == 0, Delay: h.millis(5000), Silent: true}
 	}
 	if now() > troubled || h.intN(5) > 0 {
-		return fakeagent.Reply{Delay: h.millis(40)}
+		return producertest.Reply{Delay: h.millis(40)}
 	}
 	return h.fault(a)
 }
 
 // fault breaks things, but never the contract: a reason that means 'not
 // appended' is not given to a batch that is.
-func (h *history) fault(a *fakeagent.Attempt) fakeagent.Reply {
+func (h *history) fault(a *producertest.Attempt) producertest.Reply {
 	appended := h.intN(2) == 0
 	switch h.intN(12) {
 	case 0:
-		return fakeagent.Reply{Err: reason.New(reason.Overloaded, "busy").After(h.millis(200))}
+		return producertest.Reply{Err: reason.New(reason.Overloaded, "busy").After(h.millis(200))}
 	case 1:
-		return fakeagent.Reply{Err: reason.New(reason.StorageFailed, "store"), Append: appended}
+		return producertest.Reply{Err: reason.New(reason.StorageFailed, "store"), Append: appended}
 	case 2:
-		return fakeagent.Reply{Err: reason.New(reason.Fenced, "fenced"), Append: appended}
+		return producertest.Reply{Err: reason.New(reason.Fenced, "fenced"), Append: appended}
 	case 3:
-		return fakeagent.Reply{Silent: true, Append: appended}
+		return producertest.Reply{Silent: true, Append: appended}
 	case 4:
-		return fakeagent.Reply{Break: fakeagent.Status(codes.Unavailable, "reset"), Append: appended}
+		return producertest.Reply{Break: producertest.Status(codes.Unavailable, "reset"), Append: appended}
 	case 5:
-		return fakeagent.Reply{Break: fakeagent.Status(codes.Internal, "crash"), Append: appended}
+		return producertest.Reply{Break: producertest.Status(codes.Internal, "crash"), Append: appended}
 	case 6:
-		return fakeagent.Reply{Break: fakeagent.Status(codes.ResourceExhausted, "message larger than max")}
+		return producertest.Reply{Break: producertest.Status(codes.ResourceExhausted, "message larger than max")}
 	case 7:
-		return fakeagent.Reply{Err: reason.New([]reason.Reason{reason.NotOwner, reason.LeaseExpired, reason.Draining}[h.intN(3)], "moved")}
+		return producertest.Reply{Err: reason.New([]reason.Reason{reason.NotOwner, reason.LeaseExpired, reason.Draining}[h.intN(3)], "moved")}
 	case 8:
-		return fakeagent.Reply{Err: reason.New(reason.InvalidArgument, "bad")}
+		return producertest.Reply{Err: reason.New(reason.InvalidArgument, "bad")}
 	case 9:
-		return fakeagent.Reply{Err: reason.New([]reason.Reason{reason.SequenceTooOld, reason.SequenceConflict}[h.intN(2)], "renew"), Append: appended}
+		return producertest.Reply{Err: reason.New([]reason.Reason{reason.SequenceTooOld, reason.SequenceConflict}[h.intN(2)], "renew"), Append: appended}
 	case 10:
 		if a.Header.Sequence > 0 {
-			return fakeagent.Reply{Err: reason.New(reason.UnknownProducer, "forgotten")}
+			return producertest.Reply{Err: reason.New(reason.UnknownProducer, "forgotten")}
 		}
 	}
-	return fakeagent.Reply{Delay: h.millis(3000)}
+	return producertest.Reply{Delay: h.millis(3000)}
 }
 
 func (h *history) check() {
 	for partition := range partitions {
 		where := map[string][]uint64{}
-		for offset, e := range h.cluster.Log(topic, partition) {
+		for offset, e := range h.cluster.Records(topic, partition) {
 			where[string(e.Value)] = append(where[string(e.Value)], uint64(offset))
 		}
 		if got := len(h.results[partition]); got != h.sent[partition] {
