@@ -21,13 +21,18 @@ import (
 // offsets. The seed decides what happens, but not how goroutines interleave:
 // run a seed that failed many times.
 func TestRandomHistories(t *testing.T) {
-	for seed := range uint64(histories) {
-		ok := t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+	n := histories
+	if testing.Short() {
+		n = min(n, 200)
+	}
+	for seed := range uint64(n) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { newHistory(t, seed).run() })
+			if t.Failed() {
+				t.Logf("seed %d: run it with -run 'TestRandomHistories/^%d$' -count 100", seed, seed)
+			}
 		})
-		if !ok {
-			t.Fatalf("seed %d: run it with -run 'TestRandomHistories/^%d$' -count 100", seed, seed)
-		}
 	}
 }
 
@@ -82,7 +87,7 @@ func (h *history) options() []producer.Option {
 }
 
 func (h *history) run() {
-	p, err := producer.New(h.t.Context(), producertest.Address("a"), h.options()...)
+	p, err := producer.New(h.t.Context(), h.cluster.Target(), h.options()...)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -90,7 +95,7 @@ func (h *history) run() {
 	for partition := range partitions {
 		senders.Go(func() { h.send(p, partition) })
 	}
-	chaos.Go(h.moveAndKill)
+	chaos.Go(h.disturb)
 	senders.Wait()
 	chaos.Wait()
 	_ = p.Close(h.t.Context()) // that some records failed is part of the history
@@ -117,14 +122,23 @@ func (h *history) send(p *producer.Producer, partition int) {
 	}
 }
 
-func (h *history) moveAndKill() {
+// disturb moves partitions, and kills, drains and isolates agents.
+func (h *history) disturb() {
 	for range 6 {
 		time.Sleep(h.millis(1500))
-		switch agent := h.agent(); h.intN(3) {
+		switch agent := h.agent(); h.intN(6) {
 		case 0:
 			h.cluster.Kill(agent)
 			time.Sleep(h.millis(1000))
 			h.cluster.Start(agent)
+		case 1:
+			h.cluster.Drain(agent)
+			time.Sleep(h.millis(1000))
+			h.cluster.Start(agent)
+		case 2:
+			h.cluster.Isolate(agent)
+			time.Sleep(h.millis(4000)) // longer than the shorter request timeout, or not
+			h.cluster.Rejoin(agent)
 		default:
 			h.cluster.Move(topic, h.intN(partitions), agent)
 		}
@@ -151,7 +165,7 @@ func (h *history) reply(a *producertest.Attempt) producertest.Reply {
 // appended' is not given to a batch that is.
 func (h *history) fault(a *producertest.Attempt) producertest.Reply {
 	appended := h.intN(2) == 0
-	switch h.intN(12) {
+	switch h.intN(14) {
 	case 0:
 		return producertest.Reply{Err: reason.New(reason.Overloaded, "busy").After(h.millis(200))}
 	case 1:
@@ -176,6 +190,12 @@ func (h *history) fault(a *producertest.Attempt) producertest.Reply {
 		if a.Header.Sequence > 0 {
 			return producertest.Reply{Err: reason.New(reason.UnknownProducer, "forgotten")}
 		}
+	case 11:
+		return producertest.Reply{Reset: true, Append: appended}
+	case 12: // the stream ends after some of the batches that it brought
+		if a.Number%3 == 0 {
+			return producertest.Reply{Break: producertest.Status(codes.Unavailable, "partial"), Append: appended}
+		}
 	}
 	return producertest.Reply{Delay: h.millis(3000)}
 }
@@ -183,8 +203,8 @@ func (h *history) fault(a *producertest.Attempt) producertest.Reply {
 func (h *history) check() {
 	for partition := range partitions {
 		where := map[string][]uint64{}
-		for offset, e := range h.cluster.Records(topic, partition) {
-			where[string(e.Value)] = append(where[string(e.Value)], uint64(offset))
+		for _, r := range h.cluster.Records(topic, partition) {
+			where[string(r.Value)] = append(where[string(r.Value)], r.Offset)
 		}
 		if got := len(h.results[partition]); got != h.sent[partition] {
 			h.t.Errorf("partition %d: %d callbacks for %d records", partition, got, h.sent[partition])
