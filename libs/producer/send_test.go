@@ -377,25 +377,3 @@ func TestErrorTellsWhereWhyAndHow(t *testing.T) {
 		}
 	})
 }
-
-// Ten thousand goroutines that send at once, with room for few: everything
-// arrives, and memory stays within its bounds.
-func TestTenThousandSenders(t *testing.T) {
-	inWorld(t, options(producer.WithMaxBufferedRecords(500), producer.WithPartitioner(producer.ByKey())), func(w *world) {
-		var wg sync.WaitGroup
-		for n := range 10_000 {
-			wg.Go(func() {
-				if _, err := w.producer.Send(w.Context(), producer.Record{Key: fmt.Append(nil, n)}); err != nil {
-					w.Error(err)
-				}
-				if records, _ := producer.Buffered(w.producer); records > 500 {
-					w.Errorf("%d records are buffered, limit 500", records)
-				}
-			})
-		}
-		wg.Wait()
-		if got := len(w.cluster.Records(topic, 0)) + len(w.cluster.Records(topic, 1)) + len(w.cluster.Records(topic, 2)); got != 10_000 {
-			w.Fatalf("%d records arrived", got)
-		}
-	})
-}
