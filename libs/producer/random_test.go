@@ -21,6 +21,7 @@ import (
 // offsets. The seed decides what happens, but not how goroutines interleave:
 // run a seed that failed many times.
 func TestRandomHistories(t *testing.T) {
+	t.Parallel()
 	n := histories
 	if testing.Short() {
 		n = min(n, 200)
