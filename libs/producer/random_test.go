@@ -84,6 +84,8 @@ func (h *history) options() []producer.Option {
 		producer.WithConnections(1 + h.intN(2)),
 		producer.WithRequestTimeout([]time.Duration{2 * time.Second, 30 * time.Second}[h.intN(2)]),
 		producer.WithDeliveryTimeout(deliveryTimeout),
+		[]producer.Option{producer.WithoutHedging(), producer.WithHedging(time.Second, 0.02), producer.WithHedging(50*time.Millisecond, 1)}[h.intN(3)],
+		[]producer.Option{producer.WithoutRetryBudget(), producer.WithRetryBudget(0.2, 10)}[h.intN(2)],
 	}
 }
 
@@ -123,11 +125,12 @@ func (h *history) send(p *producer.Producer, partition int) {
 	}
 }
 
-// disturb moves partitions, and kills, drains and isolates agents.
+// disturb moves partitions, kills, drains and isolates agents, and loses
+// connections.
 func (h *history) disturb() {
 	for range 6 {
 		time.Sleep(h.millis(1500))
-		switch agent := h.agent(); h.intN(6) {
+		switch agent := h.agent(); h.intN(7) {
 		case 0:
 			h.cluster.Kill(agent)
 			time.Sleep(h.millis(1000))
@@ -140,6 +143,8 @@ func (h *history) disturb() {
 			h.cluster.Isolate(agent)
 			time.Sleep(h.millis(4000)) // longer than the shorter request timeout, or not
 			h.cluster.Rejoin(agent)
+		case 3:
+			h.cluster.Disconnect(agent)
 		default:
 			h.cluster.Move(topic, h.intN(partitions), agent)
 		}
