@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -27,11 +27,11 @@ func stubborn() producer.Option {
 func storm(t *testing.T, opts ...producer.Option) (fresh, again int) {
 	t.Helper()
 	inWorld(t, append(single(stubborn()), opts...), func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(*producertest.Attempt) producertest.Reply {
 			if now() < time.Minute {
-				return fakeagent.Reply{Err: overloaded()}
+				return producertest.Reply{Err: overloaded()}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		for partition := range int32(3) {
 			w.sendTo(partition, 0, 199)
@@ -82,16 +82,16 @@ func TestRetryBudgetWithASlowAgent(t *testing.T) {
 			var mu sync.Mutex
 			var window time.Duration
 			room := 0
-			w.script(func(*fakeagent.Attempt) fakeagent.Reply {
+			w.script(func(*producertest.Attempt) producertest.Reply {
 				mu.Lock()
 				defer mu.Unlock()
 				if at := now().Truncate(100 * ms); at != window {
 					window, room = at, 4
 				}
 				if room--; room < 0 {
-					return fakeagent.Reply{Err: overloaded()}
+					return producertest.Reply{Err: overloaded()}
 				}
-				return fakeagent.Reply{Delay: ms}
+				return producertest.Reply{Delay: ms}
 			})
 			w.send(0, 999)
 			w.flush()
@@ -115,14 +115,14 @@ func TestRetryBudgetWithASlowAgent(t *testing.T) {
 // waits no longer than the policy says.
 func TestRoutingIsNotPaidFor(t *testing.T) {
 	inWorld(t, single(producer.WithRetryBudget(0, 1)), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			switch {
 			case now() < 5*time.Second && a.Header.Sequence == 100:
-				return fakeagent.Reply{Break: fakeagent.Status(codes.Unavailable, "reset")}
+				return producertest.Reply{Break: producertest.Status(codes.Unavailable, "reset")}
 			case now() < 10*time.Second:
-				return fakeagent.Reply{Err: reason.New(reason.NotOwner, "moved")}
+				return producertest.Reply{Err: reason.New(reason.NotOwner, "moved")}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(0, 127)
 		w.flush()
@@ -144,11 +144,11 @@ func TestWindowGrowsAgain(t *testing.T) {
 	inWorld(t, single(producer.WithRetryBudget(0, 1)), func(w *world) {
 		gate := make(chan struct{})
 		refuse := once(0, overloaded())
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if r := refuse(a); r.Err != nil || now() == 0 {
 				return r // all behind it meet a gap
 			}
-			return fakeagent.Reply{Wait: gate}
+			return producertest.Reply{Wait: gate}
 		})
 		w.send(0, 127)
 		time.Sleep(10*time.Second - 1)

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -48,7 +48,7 @@ func TestBreakerStopsDialing(t *testing.T) {
 				w.sendTo(partition, 1, 1)
 			}
 			time.Sleep(2 * time.Second) // enough for three failures
-			if got := producer.Breaker(w.producer, fakeagent.Address("b")); got != "open" {
+			if got := producer.Breaker(w.producer, producertest.Address("b")); got != "open" {
 				w.Fatalf("the breaker is %s", got)
 			}
 			before, attempts := w.cluster.Counts(), len(w.gotAttempts())
@@ -84,7 +84,7 @@ func TestBreakerProbesWithOneBatch(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		attempts := len(w.gotAttempts())
 		release := make(chan struct{})
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Wait: release} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Wait: release} })
 		w.cluster.Start("b")
 		time.Sleep(10 * time.Second)
 		if got := len(w.gotAttempts()) - attempts; got != 1 {
@@ -95,7 +95,7 @@ func TestBreakerProbesWithOneBatch(t *testing.T) {
 		if w.values(0) != numbers(0, 5) || w.values(1) != numbers(1, 5) || w.values(2) != numbers(1, 5) {
 			w.Fatalf("the logs hold %s, %s, %s", w.values(0), w.values(1), w.values(2))
 		}
-		if got := producer.Breaker(w.producer, fakeagent.Address("b")); got != "closed" {
+		if got := producer.Breaker(w.producer, producertest.Address("b")); got != "closed" {
 			w.Fatalf("the breaker is %s", got)
 		}
 	})
@@ -159,17 +159,17 @@ func TestDeliveryTimeoutGoesOnWhileOpen(t *testing.T) {
 // An agent that answers is alive, whatever it answers, and also one that ends
 // its streams for a reason.
 func TestRefusalsDoNotOpenTheBreaker(t *testing.T) {
-	for name, reply := range map[string]fakeagent.Reply{
+	for name, reply := range map[string]producertest.Reply{
 		"not owner":     {Err: reason.New(reason.NotOwner, "not mine")},
 		"overloaded":    {Err: reason.New(reason.Overloaded, "busy").After(time.Second)},
 		"storage":       {Err: reason.New(reason.StorageUnavailable, "no store")},
 		"draining":      {Break: reason.New(reason.Draining, "bye")},
-		"end of stream": {Break: fakeagent.Status(codes.OK, "")},
+		"end of stream": {Break: producertest.Status(codes.OK, "")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out syncBuffer
 			inWorld(t, breaking(1, time.Hour, producer.WithLogger(slog.New(slog.NewTextHandler(&out, nil))), producer.WithDeliveryTimeout(20*time.Second)), func(w *world) {
-				w.script(func(*fakeagent.Attempt) fakeagent.Reply { return reply })
+				w.script(func(*producertest.Attempt) producertest.Reply { return reply })
 				w.send(0, 5)
 				if err := w.producer.Flush(w.Context()); err != nil {
 					_ = err // that they fail is not the question
@@ -188,7 +188,7 @@ func TestSilenceOpensTheBreaker(t *testing.T) {
 	var out syncBuffer
 	log := producer.WithLogger(slog.New(slog.NewTextHandler(&out, nil)))
 	inWorld(t, breaking(2, 10*time.Second, log, producer.WithRequestTimeout(3*time.Second)), func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Silent: true} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Silent: true} })
 		w.send(0, 9)
 		time.Sleep(7 * time.Second)
 		attempts := len(w.gotAttempts())

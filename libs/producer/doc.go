@@ -101,6 +101,11 @@
 // Besides what is buffered, compression and reuse of buffers take about as much
 // again.
 //
+// # Tests
+//
+// Package producertest has agents that run inside a test, with faults by script
+// and in virtual time.
+//
 // # Speed
 //
 // One producer takes several million small records per second and allocates

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -36,11 +36,11 @@ func TestFlushSendsPartialBatchesAtOnce(t *testing.T) {
 // nil after a failed flush.
 func TestFailuresAreReported(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Partition == 1 {
-				return fakeagent.Reply{Err: reason.New(reason.TooLarge, "too large")}
+				return producertest.Reply{Err: reason.New(reason.TooLarge, "too large")}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.producer.SendAsync(w.Context(), producer.Record{Partition: 1}, nil) // nobody listens
 		w.send(0, 0)
@@ -83,8 +83,8 @@ func TestFlushWaitsForRefusedRecords(t *testing.T) {
 // What Send returned is no news for Close.
 func TestSendFailureIsNotReportedAgain(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply {
-			return fakeagent.Reply{Err: reason.New(reason.CorruptBatch, "bad CRC")}
+		w.script(func(*producertest.Attempt) producertest.Reply {
+			return producertest.Reply{Err: reason.New(reason.CorruptBatch, "bad CRC")}
 		})
 		if _, err := w.producer.Send(w.Context(), producer.Record{}); !isError(err, reason.CorruptBatch) {
 			w.Fatalf("got %v", err)
@@ -97,7 +97,7 @@ func TestSendFailureIsNotReportedAgain(t *testing.T) {
 
 func TestFlushEndsWithItsContext(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Delay: 10 * time.Second} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Delay: 10 * time.Second} })
 		w.send(0, 1)
 		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
 		defer cancel()
@@ -143,7 +143,7 @@ func TestAfterClose(t *testing.T) {
 // Close that runs out of time fails what is left, with what is known of it.
 func TestCloseOutOfTimeResolvesEverything(t *testing.T) {
 	inWorld(t, single(producer.WithMaxInFlight(2)), func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Silent: true} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Silent: true} })
 		w.send(0, 3)
 		ctx, cancel := context.WithTimeout(w.Context(), 2*time.Second)
 		defer cancel()
@@ -207,7 +207,7 @@ func TestCloseWhileWaiting(t *testing.T) {
 // lock lets a record in that nobody flushes.
 func TestSendRacesClose(t *testing.T) {
 	for range 30 {
-		c := fakeagent.New([]string{"a"})
+		c := producertest.New(t)
 		c.CreateTopic(topic, "a", "a", "a")
 		w := &world{T: t, cluster: c}
 		p := w.newProducer(producer.WithBatchRecords(7), producer.WithCompression(producer.S2))
@@ -232,7 +232,7 @@ func TestSendRacesClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		wg.Wait()
-		stored := len(c.Log(topic, 0)) + len(c.Log(topic, 1)) + len(c.Log(topic, 2))
+		stored := len(c.Records(topic, 0)) + len(c.Records(topic, 1)) + len(c.Records(topic, 2))
 		if called.Load() != sent.Load() || int64(stored) != acked.Load() {
 			t.Fatalf("%d sent, %d callbacks, %d acknowledged, %d stored", sent.Load(), called.Load(), acked.Load(), stored)
 		}
@@ -256,7 +256,7 @@ func TestFullBufferBlocks(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, single(c.limit, producer.WithBatchBytes(500)), func(w *world) {
 				release := make(chan struct{})
-				w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Wait: release} })
+				w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Wait: release} })
 				value := make([]byte, 100)
 				taken := 0
 				go func() {
@@ -278,7 +278,7 @@ func TestFullBufferBlocks(t *testing.T) {
 				close(release)
 				synctest.Wait()
 				w.flush()
-				if got := len(w.cluster.Log(topic, 0)); got != 8 {
+				if got := len(w.cluster.Records(topic, 0)); got != 8 {
 					w.Fatalf("%d records arrived", got)
 				}
 			})
@@ -289,7 +289,7 @@ func TestFullBufferBlocks(t *testing.T) {
 func TestFullBufferFails(t *testing.T) {
 	inWorld(t, single(producer.WithMaxBufferedRecords(5), producer.WithFailWhenFull()), func(w *world) {
 		release := make(chan struct{})
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Wait: release} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Wait: release} })
 		w.send(0, 7)
 		synctest.Wait()
 		results := w.gotResults()
@@ -332,11 +332,13 @@ func TestCallbackMaySendOn(t *testing.T) {
 
 func TestDeliveryTimeout(t *testing.T) {
 	inWorld(t, single(producer.WithDeliveryTimeout(20*time.Second), producer.WithMaxInFlight(2)), func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Silent: now() < 25*time.Second} })
+		w.script(func(*producertest.Attempt) producertest.Reply {
+			return producertest.Reply{Silent: now() < 25*time.Second}
+		})
 		w.send(0, 2)
-		time.Sleep(10 * time.Second)
+		time.Sleep(9 * time.Second) // so that record 3 runs out before the agent's silence ends the stream
 		w.send(3, 3)
-		time.Sleep(15 * time.Second)
+		time.Sleep(16 * time.Second)
 		results := w.gotResults()
 		if len(results) != 3 {
 			w.Fatalf("%d results after %v", len(results), now())
@@ -366,8 +368,8 @@ func TestDeliveryTimeoutSaysWhy(t *testing.T) {
 	inWorld(t, single(producer.WithDeliveryTimeout(20*time.Second)), func(w *world) {
 		w.send(0, 0)
 		w.flush()
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply {
-			return fakeagent.Reply{Err: reason.New(reason.NotOwner, "not here")}
+		w.script(func(*producertest.Attempt) producertest.Reply {
+			return producertest.Reply{Err: reason.New(reason.NotOwner, "not here")}
 		})
 		w.send(1, 1)
 		if err := w.producer.Flush(w.Context()); !isError(err, producer.ErrDeliveryTimeout) || !isError(err, reason.NotOwner) || producer.OutcomeOf(err) != producer.NotDone {

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 )
 
 // answering has agents answer after delay.
-func answering(delay time.Duration) func(*fakeagent.Attempt) fakeagent.Reply {
-	return func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Delay: delay} }
+func answering(delay time.Duration) func(*producertest.Attempt) producertest.Reply {
+	return func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Delay: delay} }
 }
 
 // measured sends the first 40 records one after the other, so that it is known
@@ -104,11 +104,11 @@ func TestHedgeOnlyBeyondTheThreshold(t *testing.T) {
 		}
 		inWorld(t, opts, func(w *world) {
 			w.measured(c.usual)
-			w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+			w.script(func(a *producertest.Attempt) producertest.Reply {
 				if a.Try > 1 {
-					return fakeagent.Reply{} // the copy
+					return producertest.Reply{} // the copy
 				}
-				return fakeagent.Reply{Delay: c.late}
+				return producertest.Reply{Delay: c.late}
 			})
 			start := now()
 			w.send(40, 40)
@@ -133,11 +133,11 @@ func TestHedgeFindsTheNewOwner(t *testing.T) {
 		w.cluster.Move(topic, 0, "b")
 		w.measured(20 * ms)
 		thaw := make(chan struct{})
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Agent == "b" {
-				return fakeagent.Reply{Wait: thaw}
+				return producertest.Reply{Wait: thaw}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(40, 49)
 		synctest.Wait()
@@ -160,8 +160,8 @@ func TestHedgeFindsTheNewOwnerOverAFreshConnection(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
 		w.cluster.Move(topic, 0, "b")
 		w.measured(20 * ms)
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
-			return fakeagent.Reply{Silent: a.Agent == "b"}
+		w.script(func(a *producertest.Attempt) producertest.Reply {
+			return producertest.Reply{Silent: a.Agent == "b"}
 		})
 		w.cluster.Disconnect("a")
 		w.cluster.Disconnect("b")
@@ -181,11 +181,11 @@ func TestHedgeFindsTheNewOwnerOverAFreshConnection(t *testing.T) {
 func TestHedgesAreBounded(t *testing.T) {
 	inWorld(t, single(producer.WithRequestTimeout(10*time.Minute), producer.WithDeliveryTimeout(20*time.Minute)), func(w *world) {
 		w.measured(20 * ms)
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(*producertest.Attempt) producertest.Reply {
 			if now() < 5*time.Minute {
-				return fakeagent.Reply{Silent: true}
+				return producertest.Reply{Silent: true}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(40, 40)
 		time.Sleep(5 * time.Minute)
@@ -205,8 +205,8 @@ func TestHedgeRatio(t *testing.T) {
 	inWorld(t, single(producer.WithRequestTimeout(time.Hour), producer.WithDeliveryTimeout(2*time.Hour)), func(w *world) {
 		w.measured(20 * ms)
 		var deaf atomic.Int64 // streams up to this one
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
-			return fakeagent.Reply{Delay: 20 * ms, Silent: int64(a.Stream) <= deaf.Load()}
+		w.script(func(a *producertest.Attempt) producertest.Reply {
+			return producertest.Reply{Delay: 20 * ms, Silent: int64(a.Stream) <= deaf.Load()}
 		})
 		n := 40
 		for range 30 {

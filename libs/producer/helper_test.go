@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -21,7 +21,7 @@ const topic = "orders"
 // world is a cluster, a producer and a record of what they did to each other.
 type world struct {
 	*testing.T
-	cluster  *fakeagent.Cluster
+	cluster  *producertest.Cluster
 	producer *producer.Producer
 
 	mu       sync.Mutex
@@ -31,7 +31,7 @@ type world struct {
 
 // seen is an attempt and when it came.
 type seen struct {
-	fakeagent.Attempt
+	producertest.Attempt
 	at time.Duration // since the world began
 }
 
@@ -48,8 +48,7 @@ type result struct {
 func inWorld(t *testing.T, opts []producer.Option, story func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, cluster: fakeagent.New([]string{"a", "b", "c"})}
-		t.Cleanup(w.cluster.Stop)
+		w := &world{T: t, cluster: producertest.New(t, producertest.Agents("a", "b", "c"))}
 		w.cluster.CreateTopic(topic, "a", "a", "a")
 		w.script(nil)
 		w.producer = w.newProducer(opts...)
@@ -71,7 +70,7 @@ func (w *world) newProducer(opts ...producer.Option) *producer.Producer {
 	w.Helper()
 	base := options(producer.WithDialOptions(w.cluster.Dialer()), producer.WithTopic(topic),
 		producer.WithPartitioner(producer.Manual()), producer.WithCompression(producer.NoCompression), exact())
-	p, err := producer.New(w.Context(), fakeagent.Address("a"), append(base, opts...)...)
+	p, err := producer.New(w.Context(), producertest.Address("a"), append(base, opts...)...)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -84,15 +83,15 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 func now() time.Duration { return time.Since(epoch) }
 
 // script notes every attempt and asks reply, if there is one, what to do.
-func (w *world) script(reply func(a *fakeagent.Attempt) fakeagent.Reply) {
-	w.cluster.Script(func(a *fakeagent.Attempt) fakeagent.Reply {
+func (w *world) script(reply func(a *producertest.Attempt) producertest.Reply) {
+	w.cluster.Script(func(a *producertest.Attempt) producertest.Reply {
 		w.mu.Lock()
 		note := seen{Attempt: *a, at: now()}
 		note.Data = bytes.Clone(a.Data)
 		w.attempts = append(w.attempts, note)
 		w.mu.Unlock()
 		if reply == nil {
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		}
 		return reply(a)
 	})
@@ -140,7 +139,7 @@ func (w *world) gotAttempts() []seen {
 // values returns what a partition holds, as "0 1 2".
 func (w *world) values(partition int) string {
 	var out []byte
-	for i, e := range w.cluster.Log(topic, partition) {
+	for i, e := range w.cluster.Records(topic, partition) {
 		if i > 0 {
 			out = append(out, ' ')
 		}
@@ -167,7 +166,7 @@ func (w *world) checkAcked(first, last int) {
 	if len(results) != last-first+1 {
 		w.Fatalf("%d callbacks, want %d: %v", len(results), last-first+1, results)
 	}
-	log := w.cluster.Log(topic, 0)
+	log := w.cluster.Records(topic, 0)
 	for i, r := range results {
 		if r.err != nil {
 			w.Fatalf("record %d failed: %v", r.n, r.err)
@@ -209,13 +208,13 @@ func (w *world) identities() []string {
 }
 
 // once answers with err the first attempt that has that sequence.
-func once(sequence uint64, err *reason.Error) func(*fakeagent.Attempt) fakeagent.Reply {
+func once(sequence uint64, err *reason.Error) func(*producertest.Attempt) producertest.Reply {
 	var done atomic.Bool
-	return func(a *fakeagent.Attempt) fakeagent.Reply {
+	return func(a *producertest.Attempt) producertest.Reply {
 		if a.Header.Sequence == sequence && !done.Swap(true) {
-			return fakeagent.Reply{Err: err}
+			return producertest.Reply{Err: err}
 		}
-		return fakeagent.Reply{}
+		return producertest.Reply{}
 	}
 }
 

@@ -2,5 +2,5 @@
 
 package producer_test
 
-// histories is how many TestRandomHistories runs.
-const histories = 200
+// histories is how many TestRandomHistories runs; with -short no more than 200.
+const histories = 2000

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -80,7 +80,7 @@ func TestProducerSharesOnePool(t *testing.T) {
 			w.sendTo(partition, 0, 0)
 		}
 		w.flush()
-		a, b := fakeagent.Address("a"), fakeagent.Address("b")
+		a, b := producertest.Address("a"), producertest.Address("b")
 		got := w.producer.PoolStats()
 		if got.Agents[a].Healthy != 1 || got.Agents[b].InUse != 1 || got.Dials != uint64(w.cluster.Counts().Dials) || got.Dials != 2 {
 			w.Fatalf("got %+v", got)
@@ -107,7 +107,7 @@ func TestProducerSharesOnePool(t *testing.T) {
 func TestConnectionsOfLinksAreReplacedAndClosed(t *testing.T) {
 	inWorld(t, single(producer.WithRequestTimeout(5*time.Second)), func(w *world) {
 		w.cluster.Move(topic, 0, "b") // questions go to a
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Silent: a.Stream == 1} })
+		w.script(func(a *producertest.Attempt) producertest.Reply { return producertest.Reply{Silent: a.Stream == 1} })
 		w.send(0, 0)
 		w.flush()
 		if got := w.cluster.Counts(); got.Dials != 3 || got.Streams != 2 {

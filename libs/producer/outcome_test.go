@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -26,8 +26,8 @@ func (w *world) sendValue(ctx context.Context) error {
 // refusing has agents answer each batch's tries in turn with these errors, nil
 // for what works, the last for all further ones.
 func (w *world) refusing(errs ...*reason.Error) {
-	w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
-		return fakeagent.Reply{Err: errs[min(a.Try, len(errs))-1]}
+	w.script(func(a *producertest.Attempt) producertest.Reply {
+		return producertest.Reply{Err: errs[min(a.Try, len(errs))-1]}
 	})
 }
 
@@ -66,7 +66,7 @@ func TestOutcomes(t *testing.T) {
 		fenced    = reason.New(reason.Fenced, "no")
 		conflict  = reason.New(reason.SequenceConflict, "no")
 		impatient = producer.WithDeliveryTimeout(5 * time.Second)
-		silent    = func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Append: true, Silent: true} }
+		silent    = func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Append: true, Silent: true} }
 	)
 	for name, c := range map[string]struct {
 		opts  []producer.Option
@@ -156,8 +156,8 @@ func TestOutcomes(t *testing.T) {
 			return w.sendValue(w.Context())
 		}, producer.NotDone, reason.TooLarge},
 		"gRPC's limit": {nil, func(w *world) error {
-			w.script(func(*fakeagent.Attempt) fakeagent.Reply {
-				return fakeagent.Reply{Break: fakeagent.Status(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")}
+			w.script(func(*producertest.Attempt) producertest.Reply {
+				return producertest.Reply{Break: producertest.Status(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")}
 			})
 			return w.sendValue(w.Context())
 		}, producer.NotDone, nil},
@@ -165,8 +165,8 @@ func TestOutcomes(t *testing.T) {
 			return w.sendValue(w.Context())
 		}, producer.NotDone, nil},
 		"credentials, in flight": {nil, func(w *world) error {
-			w.script(func(*fakeagent.Attempt) fakeagent.Reply {
-				return fakeagent.Reply{Append: true, Break: fakeagent.Status(codes.Unauthenticated, "expired")}
+			w.script(func(*producertest.Attempt) producertest.Reply {
+				return producertest.Reply{Append: true, Break: producertest.Status(codes.Unauthenticated, "expired")}
 			})
 			return w.sendValue(w.Context())
 		}, producer.Unknown, nil},
@@ -218,26 +218,26 @@ func TestOutcomes(t *testing.T) {
 		}, producer.Unknown, producer.ErrDeliveryTimeout},
 		"hedged, then refused for good": {nil, func(w *world) error {
 			w.measured(20 * ms)
-			w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+			w.script(func(a *producertest.Attempt) producertest.Reply {
 				if a.Try == 1 {
-					return fakeagent.Reply{Silent: true}
+					return producertest.Reply{Silent: true}
 				}
-				return fakeagent.Reply{Err: tooLarge}
+				return producertest.Reply{Err: tooLarge}
 			})
 			return w.sendValue(w.Context())
 		}, producer.Unknown, reason.TooLarge},
 		"a batch before it failed": {options(producer.WithBatchRecords(1)), func(w *world) error {
 			w.measured(20 * ms)
-			w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+			w.script(func(a *producertest.Attempt) producertest.Reply {
 				switch {
 				case a.Header.Sequence < 40:
-					return fakeagent.Reply{}
+					return producertest.Reply{}
 				case a.Try == 1:
-					return fakeagent.Reply{Silent: true}
+					return producertest.Reply{Silent: true}
 				case a.Header.Sequence == 40:
-					return fakeagent.Reply{Err: conflict}
+					return producertest.Reply{Err: conflict}
 				}
-				return fakeagent.Reply{}
+				return producertest.Reply{}
 			})
 			w.send(40, 40)
 			return w.sendValue(w.Context())
@@ -255,7 +255,7 @@ func TestOutcomes(t *testing.T) {
 				}
 				w.script(nil)
 				time.Sleep(5 * time.Minute)
-				for _, e := range w.cluster.Log(topic, 0) {
+				for _, e := range w.cluster.Records(topic, 0) {
 					if c.want == producer.NotDone && string(e.Value) == value {
 						w.Errorf("it was said not to be done, and is in the log: %v", err)
 					}

@@ -42,7 +42,7 @@ func TestKeylessRecordsFillBatches(t *testing.T) {
 			w.Fatalf("%d batches, want 100", got)
 		}
 		for partition := range 3 {
-			if got := len(w.cluster.Log(topic, partition)); got < 1000 {
+			if got := len(w.cluster.Records(topic, partition)); got < 1000 {
 				w.Errorf("partition %d got %d of 10000 records", partition, got)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -21,13 +21,19 @@ import (
 // offsets. The seed decides what happens, but not how goroutines interleave:
 // run a seed that failed many times.
 func TestRandomHistories(t *testing.T) {
-	for seed := range uint64(histories) {
-		ok := t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+	t.Parallel()
+	n := histories
+	if testing.Short() {
+		n = min(n, 200)
+	}
+	for seed := range uint64(n) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { newHistory(t, seed).run() })
+			if t.Failed() {
+				t.Logf("seed %d: run it with -run 'TestRandomHistories/^%d$' -count 100", seed, seed)
+			}
 		})
-		if !ok {
-			t.Fatalf("seed %d: run it with -run 'TestRandomHistories/^%d$' -count 100", seed, seed)
-		}
 	}
 }
 
@@ -35,7 +41,7 @@ const partitions = 3
 
 type history struct {
 	t       *testing.T
-	cluster *fakeagent.Cluster
+	cluster *producertest.Cluster
 
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -48,7 +54,7 @@ var agents = []string{"a", "b", "c"}
 
 func newHistory(t *testing.T, seed uint64) *history {
 	t.Helper()
-	h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 42)), cluster: fakeagent.New(agents)}
+	h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 42)), cluster: producertest.New(t, producertest.Agents(agents...))}
 	h.cluster.CreateTopic(topic, h.agent(), h.agent(), h.agent())
 	h.cluster.Script(h.reply)
 	return h
@@ -78,11 +84,13 @@ func (h *history) options() []producer.Option {
 		producer.WithConnections(1 + h.intN(2)),
 		producer.WithRequestTimeout([]time.Duration{2 * time.Second, 30 * time.Second}[h.intN(2)]),
 		producer.WithDeliveryTimeout(deliveryTimeout),
+		[]producer.Option{producer.WithoutHedging(), producer.WithHedging(time.Second, 0.02), producer.WithHedging(50*time.Millisecond, 1)}[h.intN(3)],
+		[]producer.Option{producer.WithoutRetryBudget(), producer.WithRetryBudget(0.2, 10)}[h.intN(2)],
 	}
 }
 
 func (h *history) run() {
-	p, err := producer.New(h.t.Context(), fakeagent.Address("a"), h.options()...)
+	p, err := producer.New(h.t.Context(), h.cluster.Target(), h.options()...)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -90,7 +98,7 @@ func (h *history) run() {
 	for partition := range partitions {
 		senders.Go(func() { h.send(p, partition) })
 	}
-	chaos.Go(h.moveAndKill)
+	chaos.Go(h.disturb)
 	senders.Wait()
 	chaos.Wait()
 	_ = p.Close(h.t.Context()) // that some records failed is part of the history
@@ -117,14 +125,26 @@ func (h *history) send(p *producer.Producer, partition int) {
 	}
 }
 
-func (h *history) moveAndKill() {
+// disturb moves partitions, kills, drains and isolates agents, and loses
+// connections.
+func (h *history) disturb() {
 	for range 6 {
 		time.Sleep(h.millis(1500))
-		switch agent := h.agent(); h.intN(3) {
+		switch agent := h.agent(); h.intN(7) {
 		case 0:
 			h.cluster.Kill(agent)
 			time.Sleep(h.millis(1000))
 			h.cluster.Start(agent)
+		case 1:
+			h.cluster.Drain(agent)
+			time.Sleep(h.millis(1000))
+			h.cluster.Start(agent)
+		case 2:
+			h.cluster.Isolate(agent)
+			time.Sleep(h.millis(4000)) // longer than the shorter request timeout, or not
+			h.cluster.Rejoin(agent)
+		case 3:
+			h.cluster.Disconnect(agent)
 		default:
 			h.cluster.Move(topic, h.intN(partitions), agent)
 		}
@@ -136,55 +156,61 @@ func (h *history) moveAndKill() {
 const troubled = 20 * time.Second
 
 // reply lets most batches pass.
-func (h *history) reply(a *fakeagent.Attempt) fakeagent.Reply {
+func (h *history) reply(a *producertest.Attempt) producertest.Reply {
 	if a.Late {
 		// What a stream that has ended left behind may be appended much later.
-		return fakeagent.Reply{Append: h.intN(2) == 0, Delay: h.millis(5000), Silent: true}
+		return producertest.Reply{Append: h.intN(2) == 0, Delay: h.millis(5000), Silent: true}
 	}
 	if now() > troubled || h.intN(5) > 0 {
-		return fakeagent.Reply{Delay: h.millis(40)}
+		return producertest.Reply{Delay: h.millis(40)}
 	}
 	return h.fault(a)
 }
 
 // fault breaks things, but never the contract: a reason that means 'not
 // appended' is not given to a batch that is.
-func (h *history) fault(a *fakeagent.Attempt) fakeagent.Reply {
+func (h *history) fault(a *producertest.Attempt) producertest.Reply {
 	appended := h.intN(2) == 0
-	switch h.intN(12) {
+	switch h.intN(14) {
 	case 0:
-		return fakeagent.Reply{Err: reason.New(reason.Overloaded, "busy").After(h.millis(200))}
+		return producertest.Reply{Err: reason.New(reason.Overloaded, "busy").After(h.millis(200))}
 	case 1:
-		return fakeagent.Reply{Err: reason.New(reason.StorageFailed, "store"), Append: appended}
+		return producertest.Reply{Err: reason.New(reason.StorageFailed, "store"), Append: appended}
 	case 2:
-		return fakeagent.Reply{Err: reason.New(reason.Fenced, "fenced"), Append: appended}
+		return producertest.Reply{Err: reason.New(reason.Fenced, "fenced"), Append: appended}
 	case 3:
-		return fakeagent.Reply{Silent: true, Append: appended}
+		return producertest.Reply{Silent: true, Append: appended}
 	case 4:
-		return fakeagent.Reply{Break: fakeagent.Status(codes.Unavailable, "reset"), Append: appended}
+		return producertest.Reply{Break: producertest.Status(codes.Unavailable, "reset"), Append: appended}
 	case 5:
-		return fakeagent.Reply{Break: fakeagent.Status(codes.Internal, "crash"), Append: appended}
+		return producertest.Reply{Break: producertest.Status(codes.Internal, "crash"), Append: appended}
 	case 6:
-		return fakeagent.Reply{Break: fakeagent.Status(codes.ResourceExhausted, "message larger than max")}
+		return producertest.Reply{Break: producertest.Status(codes.ResourceExhausted, "message larger than max")}
 	case 7:
-		return fakeagent.Reply{Err: reason.New([]reason.Reason{reason.NotOwner, reason.LeaseExpired, reason.Draining}[h.intN(3)], "moved")}
+		return producertest.Reply{Err: reason.New([]reason.Reason{reason.NotOwner, reason.LeaseExpired, reason.Draining}[h.intN(3)], "moved")}
 	case 8:
-		return fakeagent.Reply{Err: reason.New(reason.InvalidArgument, "bad")}
+		return producertest.Reply{Err: reason.New(reason.InvalidArgument, "bad")}
 	case 9:
-		return fakeagent.Reply{Err: reason.New([]reason.Reason{reason.SequenceTooOld, reason.SequenceConflict}[h.intN(2)], "renew"), Append: appended}
+		return producertest.Reply{Err: reason.New([]reason.Reason{reason.SequenceTooOld, reason.SequenceConflict}[h.intN(2)], "renew"), Append: appended}
 	case 10:
 		if a.Header.Sequence > 0 {
-			return fakeagent.Reply{Err: reason.New(reason.UnknownProducer, "forgotten")}
+			return producertest.Reply{Err: reason.New(reason.UnknownProducer, "forgotten")}
+		}
+	case 11:
+		return producertest.Reply{Reset: true, Append: appended}
+	case 12: // the stream ends after some of the batches that it brought
+		if a.Number%3 == 0 {
+			return producertest.Reply{Break: producertest.Status(codes.Unavailable, "partial"), Append: appended}
 		}
 	}
-	return fakeagent.Reply{Delay: h.millis(3000)}
+	return producertest.Reply{Delay: h.millis(3000)}
 }
 
 func (h *history) check() {
 	for partition := range partitions {
 		where := map[string][]uint64{}
-		for offset, e := range h.cluster.Log(topic, partition) {
-			where[string(e.Value)] = append(where[string(e.Value)], uint64(offset))
+		for _, r := range h.cluster.Records(topic, partition) {
+			where[string(r.Value)] = append(where[string(r.Value)], r.Offset)
 		}
 		if got := len(h.results[partition]); got != h.sent[partition] {
 			h.t.Errorf("partition %d: %d callbacks for %d records", partition, got, h.sent[partition])

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -25,11 +25,11 @@ func overloaded() *reason.Error { return reason.New(reason.Overloaded, "buffers 
 // Retries wait as the policy says and send the bytes that were sent before.
 func TestRetryWaitsAndRepeatsTheBytes(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Try <= 3 {
-				return fakeagent.Reply{Err: overloaded()}
+				return producertest.Reply{Err: overloaded()}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(0, 0)
 		w.flush()
@@ -64,11 +64,11 @@ func TestRetryHonoursTheAgentsDelay(t *testing.T) {
 // Hole 13: a retry after a lost answer appended twice.
 func TestRetryOfAnAppendedBatchGetsItsFirstOffset(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Try == 1 {
-				return fakeagent.Reply{Append: true, Err: reason.New(reason.StorageFailed, "no answer from the store in time")}
+				return producertest.Reply{Append: true, Err: reason.New(reason.StorageFailed, "no answer from the store in time")}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(0, 4)
 		w.flush()
@@ -87,11 +87,11 @@ func TestRetriesExhausted(t *testing.T) {
 	} {
 		t.Run(c.err.Error(), func(t *testing.T) {
 			inWorld(t, single(), func(w *world) {
-				w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+				w.script(func(a *producertest.Attempt) producertest.Reply {
 					if a.Header.Sequence == 0 && len(w.gotAttempts()) <= 6 {
-						return fakeagent.Reply{Err: c.err}
+						return producertest.Reply{Err: c.err}
 					}
-					return fakeagent.Reply{}
+					return producertest.Reply{}
 				})
 				w.send(0, 0)
 				synctest.Wait()
@@ -208,16 +208,16 @@ func checkAllBut(w *world, bad, last int) {
 // within one producer id only.
 func TestHoleBehindARetryKeepsTheOrder(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			switch {
 			case a.Header.Sequence == 1 && a.Try == 1:
-				return fakeagent.Reply{Append: true, Err: reason.New(reason.StorageFailed, "outcome unknown")}
+				return producertest.Reply{Append: true, Err: reason.New(reason.StorageFailed, "outcome unknown")}
 			case a.Header.Sequence == 1 && a.Try == 2:
-				return fakeagent.Reply{Err: overloaded()} // the agent is busy, and has it all the same
+				return producertest.Reply{Err: overloaded()} // the agent is busy, and has it all the same
 			case a.Header.Sequence == 3 && a.Header.ProducerID == w.firstID():
-				return fakeagent.Reply{Err: reason.New(reason.TooLarge, "this agent takes 1 MiB")}
+				return producertest.Reply{Err: reason.New(reason.TooLarge, "this agent takes 1 MiB")}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(0, 5)
 		if err := w.producer.Flush(w.Context()); !isError(err, reason.TooLarge) {
@@ -237,14 +237,14 @@ func TestRenewGivesUpWhatCouldBeInTheLog(t *testing.T) {
 					w.Fatal(err)
 				}
 				release := make(chan struct{})
-				w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+				w.script(func(a *producertest.Attempt) producertest.Reply {
 					switch {
 					case a.Stream == 1: // records 1 to 3 are in flight when the stream breaks
-						return fakeagent.Reply{Wait: release, Break: fakeagent.Status(codes.Unavailable, "reset")}
+						return producertest.Reply{Wait: release, Break: producertest.Status(codes.Unavailable, "reset")}
 					case a.Header.Sequence == 1 && a.Header.ProducerID == w.firstID():
-						return fakeagent.Reply{Err: reason.New(why, "no")}
+						return producertest.Reply{Err: reason.New(why, "no")}
 					}
-					return fakeagent.Reply{}
+					return producertest.Reply{}
 				})
 				w.send(1, 3)
 				synctest.Wait()
@@ -274,14 +274,14 @@ func TestRenewGivesUpWhatCouldBeInTheLog(t *testing.T) {
 func TestLateCopyDoesNotDouble(t *testing.T) {
 	inWorld(t, single(producer.WithDeliveryTimeout(10*time.Second), producer.WithRequestTimeout(3*time.Second)), func(w *world) {
 		zombie := make(chan struct{})
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			switch {
 			case a.Stream == 1:
-				return fakeagent.Reply{Wait: zombie, Append: true, Silent: true}
+				return producertest.Reply{Wait: zombie, Append: true, Silent: true}
 			case a.Header.Sequence == 0 && len(w.gotResults()) == 0:
-				return fakeagent.Reply{Silent: true}
+				return producertest.Reply{Silent: true}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(0, 0)
 		time.Sleep(11 * time.Second)
@@ -323,11 +323,11 @@ func TestGapBeforeTheOldestBatchIsRetriedAsAFailure(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
 		w.send(0, 0)
 		w.flush()
-		w.cluster.Script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.cluster.Script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Header.Sequence == 1 {
-				return fakeagent.Reply{Err: reason.New(reason.SequenceGap, "expected 0")}
+				return producertest.Reply{Err: reason.New(reason.SequenceGap, "expected 0")}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(1, 1)
 		if err := w.producer.Flush(w.Context()); !isError(err, producer.ErrRetriesExhausted) {
@@ -362,17 +362,17 @@ func TestFreshIDAfterALongPause(t *testing.T) {
 // to be closed does not make it one to be sent.
 func TestFreshIDWaitsForTheOldOne(t *testing.T) {
 	inWorld(t, options(producer.WithLinger(0)), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			switch {
 			case a.Header.ProducerID != w.firstID():
 			case a.Header.Sequence == 1 && a.Try == 1:
-				return fakeagent.Reply{Delay: time.Second, Err: reason.New(reason.Draining, "wait")}
+				return producertest.Reply{Delay: time.Second, Err: reason.New(reason.Draining, "wait")}
 			case a.Header.Sequence == 1 && a.Try == 2: // record 3, sent behind it now, would overtake it
-				return fakeagent.Reply{Delay: time.Second, Err: overloaded()}
+				return producertest.Reply{Delay: time.Second, Err: overloaded()}
 			case a.Header.Sequence == 2:
-				return fakeagent.Reply{Delay: time.Second, Err: reason.New(reason.SequenceConflict, "no")}
+				return producertest.Reply{Delay: time.Second, Err: reason.New(reason.SequenceConflict, "no")}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		for n := range 4 {
 			if n == 3 { // record 1 is refused, record 2 is not answered yet
@@ -394,9 +394,9 @@ func TestFreshIDWaitsForTheOldOne(t *testing.T) {
 func TestNothingIsSentIntoAGap(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
 		refuse := once(0, overloaded())
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Header.Sequence == 1 && a.Try == 1 {
-				return fakeagent.Reply{Delay: time.Second} // and then a gap
+				return producertest.Reply{Delay: time.Second} // and then a gap
 			}
 			return refuse(a)
 		})
@@ -414,11 +414,11 @@ func TestNothingIsSentIntoAGap(t *testing.T) {
 // Two holes: what lies between them goes on under the fresh id too.
 func TestSeveralPermanentFailures(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Header.ProducerID == w.firstID() && a.Header.Sequence%2 == 1 {
-				return fakeagent.Reply{Err: reason.New(reason.CorruptBatch, "bad CRC")}
+				return producertest.Reply{Err: reason.New(reason.CorruptBatch, "bad CRC")}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(0, 6)
 		w.flushFailing(reason.CorruptBatch)

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -26,11 +26,11 @@ func TestRetryPolicyDefault(t *testing.T) {
 	}
 	// It is the one that a producer has without the option: five retries.
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, cluster: fakeagent.New([]string{"a"})}
+		w := &world{T: t, cluster: producertest.New(t, producertest.Agents("a"))}
 		t.Cleanup(w.cluster.Stop)
 		w.cluster.CreateTopic(topic, "a")
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Err: overloaded()} })
-		p, err := producer.New(t.Context(), fakeagent.Address("a"), producer.WithDialOptions(w.cluster.Dialer()), producer.WithLinger(0))
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Err: overloaded()} })
+		p, err := producer.New(t.Context(), producertest.Address("a"), producer.WithDialOptions(w.cluster.Dialer()), producer.WithLinger(0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,8 +266,8 @@ func TestRetryOfAnAttemptThatTimesOut(t *testing.T) {
 // Against an agent: it refuses for longer than the policy retries.
 func TestRetryExhaustion(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply {
-			return fakeagent.Reply{Err: reason.New(reason.StorageFailed, "the store is down")}
+		w.script(func(*producertest.Attempt) producertest.Reply {
+			return producertest.Reply{Err: reason.New(reason.StorageFailed, "the store is down")}
 		})
 		_, err := w.producer.Send(w.Context(), producer.Record{})
 		if !isError(err, producer.ErrRetriesExhausted) || !isError(err, reason.StorageFailed) || producer.OutcomeOf(err) != producer.Unknown {

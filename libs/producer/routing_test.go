@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -66,11 +66,11 @@ func TestOwnerChangeReasons(t *testing.T) {
 			policy := producer.DefaultRetryPolicy()
 			policy.MaxRetries = 0
 			inWorld(t, single(producer.WithRetryPolicy(policy)), func(w *world) {
-				w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+				w.script(func(a *producertest.Attempt) producertest.Reply {
 					if a.Agent == "a" {
-						return fakeagent.Reply{Err: reason.New(why, "not here")}
+						return producertest.Reply{Err: reason.New(why, "not here")}
 					}
-					return fakeagent.Reply{}
+					return producertest.Reply{}
 				})
 				w.send(0, 9)
 				time.Sleep(3 * time.Second)
@@ -87,12 +87,12 @@ func TestOwnerChangeReasons(t *testing.T) {
 func TestFailoverFailsNoRecord(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.cluster.Move(topic, 0, "b")
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Agent == "b" && a.Header.Sequence >= 3 {
 				// Some are appended and their answers lost.
-				return fakeagent.Reply{Append: a.Header.Sequence < 5, Silent: true}
+				return producertest.Reply{Append: a.Header.Sequence < 5, Silent: true}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(0, 999)
 		synctest.Wait()
@@ -125,14 +125,14 @@ func TestAgentRestartsAtItsAddress(t *testing.T) {
 // same, whether it was appended or not.
 func TestStreamResetWithBatchesInFlight(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			switch {
 			case a.Stream == 1 && a.Header.Sequence == 6:
-				return fakeagent.Reply{Break: fakeagent.Status(codes.Unavailable, "connection reset")}
+				return producertest.Reply{Break: producertest.Status(codes.Unavailable, "connection reset")}
 			case a.Stream == 1 && a.Header.Sequence >= 3:
-				return fakeagent.Reply{Append: true, Silent: true}
+				return producertest.Reply{Append: true, Silent: true}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(0, 9)
 		w.flush()
@@ -150,11 +150,11 @@ func TestStreamResetWithBatchesInFlight(t *testing.T) {
 // The agent ends the stream in good order, as when it drains.
 func TestStreamEndedByTheAgent(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Stream < 3 && a.Header.Sequence == 2 {
-				return fakeagent.Reply{Break: fakeagent.Status(codes.OK, "")}
+				return producertest.Reply{Break: producertest.Status(codes.OK, "")}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		w.send(0, 4)
 		w.flush()
@@ -164,8 +164,8 @@ func TestStreamEndedByTheAgent(t *testing.T) {
 
 func TestRequestTimeoutResendsOnANewStream(t *testing.T) {
 	inWorld(t, single(producer.WithRequestTimeout(4*time.Second)), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
-			return fakeagent.Reply{Silent: a.Stream == 1}
+		w.script(func(a *producertest.Attempt) producertest.Reply {
+			return producertest.Reply{Silent: a.Stream == 1}
 		})
 		w.send(0, 0)
 		time.Sleep(3 * time.Second)
@@ -183,7 +183,7 @@ func TestRequestTimeoutResendsOnANewStream(t *testing.T) {
 // however long the stream lives.
 func TestRequestTimeoutCountsFromEachBatch(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Delay: 20 * time.Second} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Delay: 20 * time.Second} })
 		for n := range 10 {
 			w.send(n, n)
 			time.Sleep(21 * time.Second)
@@ -201,8 +201,7 @@ func TestRequestTimeoutCountsFromEachBatch(t *testing.T) {
 // others, is delivered.
 func TestMessageLargerThanTheAgentTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, cluster: fakeagent.New([]string{"a"}, grpc.MaxRecvMsgSize(1<<20))}
-		t.Cleanup(w.cluster.Stop)
+		w := &world{T: t, cluster: producertest.New(t, producertest.ServerOptions(grpc.MaxRecvMsgSize(1<<20)))}
 		w.cluster.CreateTopic(topic, "a", "a", "a")
 		w.script(nil)
 		w.producer = w.newProducer(single()...)
@@ -245,7 +244,7 @@ func TestBacklogIsSentInSmallRequests(t *testing.T) {
 		time.Sleep(time.Second)
 		w.cluster.Start("a")
 		w.flush()
-		if got := len(w.cluster.Log(topic, 0)); got != 20_001 {
+		if got := len(w.cluster.Records(topic, 0)); got != 20_001 {
 			w.Fatalf("%d records arrived", got)
 		}
 		if got := w.cluster.Counts().LargestRequest; got > 256<<10 || got < 150<<10 {
@@ -378,8 +377,8 @@ func TestFirstSendWaitsForAnAgent(t *testing.T) {
 // Bad credentials are not tried until the delivery timeout.
 func TestCredentialsAreRefusedAtOnce(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply {
-			return fakeagent.Reply{Break: fakeagent.Status(codes.Unauthenticated, "token expired")}
+		w.script(func(*producertest.Attempt) producertest.Reply {
+			return producertest.Reply{Break: producertest.Status(codes.Unauthenticated, "token expired")}
 		})
 		w.send(0, 249)
 		if err := w.producer.Flush(w.Context()); status.Code(unwrapReason(err)) != codes.Unauthenticated {
@@ -481,7 +480,7 @@ func TestPartitionsAreAdded(t *testing.T) {
 func TestPartitionsTakeTurns(t *testing.T) {
 	inWorld(t, single(producer.WithMaxInFlightBytes(150)), func(w *world) {
 		release := make(chan struct{})
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Wait: release} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Wait: release} })
 		w.sendTo(0, 0, 99)
 		synctest.Wait()
 		w.sendTo(1, 100, 103)
@@ -502,11 +501,11 @@ func TestPartitionsTakeTurns(t *testing.T) {
 // While the owner is being looked for, nothing is sent to the one that was.
 func TestNothingIsSentWhileResolving(t *testing.T) {
 	inWorld(t, single(), func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Agent == "a" {
-				return fakeagent.Reply{Err: reason.New(reason.LeaseExpired, "not mine any more")}
+				return producertest.Reply{Err: reason.New(reason.LeaseExpired, "not mine any more")}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 		first := true
 		w.cluster.OnDescribe(func(string) error {
@@ -535,8 +534,8 @@ func TestPartitionIsUsableAfterAFailedSearch(t *testing.T) {
 		w.send(0, 0)
 		w.flush()
 		w.cluster.OnDescribe(func(string) error { return status.Error(codes.Unavailable, "down") })
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply {
-			return fakeagent.Reply{Err: reason.New(reason.Draining, "bye")}
+		w.script(func(*producertest.Attempt) producertest.Reply {
+			return producertest.Reply{Err: reason.New(reason.Draining, "bye")}
 		})
 		w.send(1, 1)
 		w.flushFailing(producer.ErrDeliveryTimeout)

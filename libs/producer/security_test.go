@@ -22,7 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 )
 
 // certificate makes one for name that signs itself, and the pool that trusts it.
@@ -55,14 +55,13 @@ func certificate(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
 func TestMutualTLS(t *testing.T) {
 	server, serverPool := certificate(t, "agents.internal")
 	client, clientPool := certificate(t, "client")
-	c := fakeagent.New([]string{"a"}, grpc.Creds(credentials.NewTLS(&tls.Config{
+	c := producertest.New(t, producertest.ServerOptions(grpc.Creds(credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{server}, ClientCAs: clientPool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
-	})))
-	defer c.Stop()
+	}))))
 	c.CreateTopic(topic, "a")
 	cfg := &tls.Config{RootCAs: serverPool, ServerName: "agents.internal", MinVersion: tls.VersionTLS13}
 	send := func(cfg *tls.Config) error {
-		p, err := producer.New(t.Context(), fakeagent.Address("a"), producer.WithTLS(cfg),
+		p, err := producer.New(t.Context(), producertest.Address("a"), producer.WithTLS(cfg),
 			producer.WithDialOptions(c.Dialer()), producer.WithTopic(topic), producer.WithDeliveryTimeout(time.Second))
 		if err != nil {
 			t.Fatal(err)
@@ -106,7 +105,7 @@ func TestCallsCarryCredentialsAndUserAgent(t *testing.T) {
 		}
 		return nil
 	}
-	c := fakeagent.New([]string{"a"},
+	c := producertest.New(t, producertest.ServerOptions(
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			if err := check(ctx); err != nil {
 				return nil, err
@@ -118,10 +117,9 @@ func TestCallsCarryCredentialsAndUserAgent(t *testing.T) {
 				return err
 			}
 			return next(srv, s)
-		}))
-	defer c.Stop()
+		})))
 	c.CreateTopic(topic, "a")
-	p, err := producer.New(t.Context(), fakeagent.Address("a"), producer.WithPerRPCCredentials(token{}), producer.WithDialOptions(c.Dialer()), producer.WithLinger(0))
+	p, err := producer.New(t.Context(), producertest.Address("a"), producer.WithPerRPCCredentials(token{}), producer.WithDialOptions(c.Dialer()), producer.WithLinger(0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 	"github.com/streamhouse/streamhouse/proto/batch"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
@@ -34,7 +34,7 @@ func TestSendWaitsForItsOffset(t *testing.T) {
 				w.Fatalf("got %+v, want %+v", ack, want)
 			}
 		}
-		if got := len(w.cluster.Log(topic, 2)); got != 3 {
+		if got := len(w.cluster.Records(topic, 2)); got != 3 {
 			w.Fatalf("the log holds %d records", got)
 		}
 	})
@@ -55,16 +55,16 @@ func TestRecordsArriveAsTheyWereSent(t *testing.T) {
 		}
 		w.flush()
 		ms := start.UnixMilli()
-		want := []fakeagent.Entry{
+		want := []producertest.Record{
 			{Value: []byte("no key"), Timestamp: ms},
 			{Key: []byte{}, Value: []byte{}, Timestamp: ms},
 			{Key: []byte("k"), Timestamp: ms},
 			{Key: []byte{0, 0xff}, Value: []byte("h"), Headers: []batch.RecordHeader{{Key: "a", Value: []byte("1")}, {Key: "a"}, {Key: "", Value: []byte{}}}, Timestamp: ms},
 			{Value: []byte("t"), Timestamp: given.UnixMilli()},
 		}
-		got := w.cluster.Log(topic, 0)
+		got := w.cluster.Records(topic, 0)
 		for i := range got {
-			got[i].Producer, got[i].Sequence = 0, 0
+			got[i].Offset, got[i].Producer, got[i].Sequence = 0, 0, 0
 		}
 		if !reflect.DeepEqual(got, want) {
 			w.Fatalf("got  %v\nwant %v", got, want)
@@ -82,7 +82,7 @@ func TestBytesAreCopied(t *testing.T) {
 			w.producer.SendAsync(w.Context(), producer.Record{Key: buf, Value: buf, Headers: []producer.Header{{Value: buf}}}, nil)
 		}
 		w.flush()
-		for n, e := range w.cluster.Log(topic, 0) {
+		for n, e := range w.cluster.Records(topic, 0) {
 			if want := fmt.Sprint(n); string(e.Key) != want || string(e.Value) != want || string(e.Headers[0].Value) != want {
 				w.Fatalf("record %d holds %s, %s, %s", n, e.Key, e.Value, e.Headers[0].Value)
 			}
@@ -148,7 +148,7 @@ func TestBatchNeverExceedsItsBytes(t *testing.T) {
 				w.Fatalf("a batch has %d bytes", len(a.Data))
 			}
 		}
-		if got := len(w.cluster.Log(topic, 0)); got != 500 {
+		if got := len(w.cluster.Records(topic, 0)); got != 500 {
 			w.Fatalf("%d records arrived", got)
 		}
 	})
@@ -168,7 +168,7 @@ func TestLingerZero(t *testing.T) {
 			}
 			w.send(1, 5000)
 			w.flush()
-			if got := len(w.cluster.Log(topic, 0)); got != 5001 {
+			if got := len(w.cluster.Records(topic, 0)); got != 5001 {
 				w.Fatalf("%d records arrived", got)
 			}
 		})
@@ -180,7 +180,7 @@ func TestLingerZero(t *testing.T) {
 func TestLingerZeroWithFullWindow(t *testing.T) {
 	inWorld(t, options(producer.WithLinger(0), producer.WithMaxInFlight(1)), func(w *world) {
 		release := make(chan struct{})
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Wait: release} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Wait: release} })
 		w.send(0, 0)
 		synctest.Wait()
 		w.send(1, 9)
@@ -217,7 +217,7 @@ func TestRecordTooLarge(t *testing.T) {
 				w.Fatalf("%d bytes: %v after %v", c.size, err, time.Since(start))
 			}
 		}
-		if got := len(w.cluster.Log(topic, 0)); got != 1 {
+		if got := len(w.cluster.Records(topic, 0)); got != 1 {
 			w.Fatalf("%d records arrived", got)
 		}
 	})
@@ -251,7 +251,7 @@ func TestCompression(t *testing.T) {
 				if codec != producer.NoCompression && len(got[0].Data) > int(got[0].Header.PayloadSize)/2 {
 					w.Fatalf("log lines took %d of %d bytes", len(got[0].Data), got[0].Header.PayloadSize)
 				}
-				if log := w.cluster.Log(topic, 0); len(log) != 200 || !bytes.Equal(log[42].Value, logLine(42)) {
+				if log := w.cluster.Records(topic, 0); len(log) != 200 || !bytes.Equal(log[42].Value, logLine(42)) {
 					w.Fatal("records changed on their way")
 				}
 			})
@@ -285,7 +285,7 @@ func TestConcurrentSenders(t *testing.T) {
 		w.flush()
 		progress := map[byte]int{}
 		for partition := range 3 {
-			for _, e := range w.cluster.Log(topic, partition) {
+			for _, e := range w.cluster.Records(topic, partition) {
 				if want := fmt.Sprint(progress[e.Key[0]]); string(e.Value) != want {
 					w.Fatalf("sender %d: record %s where %s was due", e.Key[0], e.Value, want)
 				}
@@ -313,7 +313,7 @@ func TestWindowIsKept(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, options(producer.WithBatchRecords(1), c.opt), func(w *world) {
 				release := make(chan struct{})
-				w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Wait: release} })
+				w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Wait: release} })
 				for range 200 {
 					w.producer.SendAsync(w.Context(), producer.Record{Value: make([]byte, 40)}, nil)
 				}
@@ -324,7 +324,7 @@ func TestWindowIsKept(t *testing.T) {
 				}
 				close(release)
 				w.flush()
-				if got := len(w.cluster.Log(topic, 0)); got != 200 {
+				if got := len(w.cluster.Records(topic, 0)); got != 200 {
 					w.Fatalf("%d records arrived", got)
 				}
 			})
@@ -334,7 +334,7 @@ func TestWindowIsKept(t *testing.T) {
 
 func TestSendHonoursContextWhileOnItsWay(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Delay: 10 * time.Second} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Delay: 10 * time.Second} })
 		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
 		defer cancel()
 		_, err := w.producer.Send(ctx, producer.Record{Value: []byte("v")})
@@ -374,28 +374,6 @@ func TestErrorTellsWhereWhyAndHow(t *testing.T) {
 		var answer *reason.Error
 		if !isError(err, reason.InvalidArgument) || !errors.As(err, &answer) {
 			w.Fatalf("%v hides the agent's answer", err)
-		}
-	})
-}
-
-// Ten thousand goroutines that send at once, with room for few: everything
-// arrives, and memory stays within its bounds.
-func TestTenThousandSenders(t *testing.T) {
-	inWorld(t, options(producer.WithMaxBufferedRecords(500), producer.WithPartitioner(producer.ByKey())), func(w *world) {
-		var wg sync.WaitGroup
-		for n := range 10_000 {
-			wg.Go(func() {
-				if _, err := w.producer.Send(w.Context(), producer.Record{Key: fmt.Append(nil, n)}); err != nil {
-					w.Error(err)
-				}
-				if records, _ := producer.Buffered(w.producer); records > 500 {
-					w.Errorf("%d records are buffered, limit 500", records)
-				}
-			})
-		}
-		wg.Wait()
-		if got := len(w.cluster.Log(topic, 0)) + len(w.cluster.Log(topic, 1)) + len(w.cluster.Log(topic, 2)); got != 10_000 {
-			w.Fatalf("%d records arrived", got)
 		}
 	})
 }

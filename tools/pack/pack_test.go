@@ -23,6 +23,7 @@ func repository(t *testing.T, changed map[string]string) string {
 		"services/agent/go.mod":  goMod("services/agent", "v0.1.0"),
 		"cmd/streamhouse/go.mod": goMod("cmd/streamhouse", "v0.1.0"),
 		"tests/go.mod":           goMod("tests", "v0.1.0"),
+		"tests/bench/go.mod":     goMod("tests/bench", "v0.1.0"),
 	}
 	maps.Copy(files, changed)
 	for name, content := range files {
@@ -125,7 +126,7 @@ func TestPackRefuses(t *testing.T) {
 
 func TestPackNeedsAVersion(t *testing.T) {
 	bare := make(map[string]string)
-	for _, dir := range []string{"libs/producer", "services/agent", "cmd/streamhouse", "tests"} {
+	for _, dir := range []string{"libs/producer", "services/agent", "cmd/streamhouse", "tests", "tests/bench"} {
 		bare[dir+"/go.mod"] = "module " + prefix + dir + "\n"
 	}
 	if version, err := pack(repository(t, bare), t.TempDir()); err == nil {
