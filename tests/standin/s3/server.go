@@ -1,6 +1,8 @@
 // Package s3 serves S3 out of a folder, by versitygw.
 //
-// Only one server can run in a process, whose working directory it changes.
+// It differs from S3 where that keeps objects as files, see keys.go, and has
+// no lifecycle of buckets. Only one server can run in a process, whose working
+// directory it changes.
 package s3
 
 import (
@@ -61,7 +63,7 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	s := &Server{ReverseProxy: proxy(socket), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		s.err = embedgw.RunVersityGW(ctx, backend, &embedgw.Config{
+		s.err = embedgw.RunVersityGW(ctx, keys{backend}, &embedgw.Config{
 			RootUserAccess: account.Access, RootUserSecret: account.Secret, Region: Region,
 			IAMService: auth.NewIAMServiceSingle(account),
 			Ports:      []string{socket}, MaxConnections: 1 << 12, MaxRequests: 1 << 12, MultipartMaxParts: 10_000,
