@@ -10,8 +10,7 @@ import (
 
 // code is what S3 calls an error; "" when it has not answered.
 func code(err error) string {
-	var answer smithy.APIError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[smithy.APIError](err); ok {
 		return answer.ErrorCode()
 	}
 	return ""
@@ -19,8 +18,7 @@ func code(err error) string {
 
 // status is the HTTP status of S3's answer; 0 without one.
 func status(err error) int {
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.Response != nil {
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.Response != nil {
 		return answer.HTTPStatusCode()
 	}
 	return 0

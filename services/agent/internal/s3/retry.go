@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 )
 
@@ -39,24 +38,29 @@ const (
 // their own, so each kind has a policy and a pace of its own.
 type policy struct {
 	limits
-	// retryer says what may be tried again, holds requests back to a rate that
-	// S3 takes after it asked to slow down, and bounds the share of retries
+	pace pace
+	// retryer says what may be tried again, and bounds the share of retries
 	// while everything fails.
-	retryer *retry.AdaptiveMode
+	retryer *retry.Standard
 }
 
 func newPolicy(l limits) *policy {
-	return &policy{limits: l, retryer: retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-		o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) {
-			o.Backoff = retry.BackoffDelayerFunc(pause)
-			o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: conflicts})
-		})
+	return &policy{limits: l, retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Backoff = retry.BackoffDelayerFunc(pause)
+		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: again})
 	})}
 }
 
-// conflicts are the answers to a conditional PUT that met another one of the
-// same key on its way.
-var conflicts = map[string]struct{}{"ConditionalRequestConflict": {}, "OperationAborted": {}}
+// again are answers that may be another one the next time, beside those that
+// the SDK knows.
+var again = map[string]struct{}{
+	// A conditional PUT met another one of the same key on its way.
+	"ConditionalRequestConflict": {},
+	"OperationAborted":           {},
+	// One object of many, in an answer whose status is 200.
+	"InternalError":      {},
+	"ServiceUnavailable": {},
+}
 
 var throttles = retry.IsErrorThrottles(retry.DefaultThrottles)
 
@@ -102,10 +106,16 @@ func (p *policy) once(ctx context.Context, timeout time.Duration, call func(cont
 	if err != nil {
 		return err
 	}
+	if err := p.pace.wait(ctx); err != nil {
+		return err
+	}
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err = call(limited); err != nil && limited.Err() != nil && ctx.Err() == nil {
 		err = &timeoutError{after: timeout}
+	}
+	if throttled := throttles.IsErrorThrottle(err).Bool(); throttled || err == nil {
+		p.pace.answered(throttled)
 	}
 	_ = release(err) // the SDK's own never fails
 	return err
@@ -118,5 +128,3 @@ func (e *timeoutError) Error() string { return fmt.Sprintf("no answer within %s"
 
 // RetryableError is asked for by the retryer.
 func (e *timeoutError) RetryableError() bool { return true }
-
-var _ aws.RetryerV2 = (*retry.AdaptiveMode)(nil)

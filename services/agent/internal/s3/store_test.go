@@ -76,6 +76,7 @@ func open(t *testing.T, cfg aws.Config, opts s3.Options) *s3.Store {
 }
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		cfg    aws.Config
 		prefix string
