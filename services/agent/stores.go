@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -37,8 +38,8 @@ type stores struct {
 
 // openStores opens the configured stores. Requests are counted and timed
 // outermost, so that injected latency shows.
-func openStores(cfg StoreConfig, shared *Memory, counts *stats.Stats) (*stores, error) {
-	s, err := openPlain(cfg, shared)
+func openStores(cfg StoreConfig, shared *Memory, counts *stats.Stats, log *slog.Logger) (*stores, error) {
+	s, err := openPlain(cfg, shared, log)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func openStores(cfg StoreConfig, shared *Memory, counts *stats.Stats) (*stores, 
 	return s, nil
 }
 
-func openPlain(cfg StoreConfig, shared *Memory) (*stores, error) {
+func openPlain(cfg StoreConfig, shared *Memory, log *slog.Logger) (*stores, error) {
 	none := func() error { return nil }
 	switch {
 	case shared != nil:
@@ -60,6 +61,8 @@ func openPlain(cfg StoreConfig, shared *Memory) (*stores, error) {
 			objects = memory.NewSink(cfg.MemoryKeepBytes)
 		}
 		return &stores{objects: objects, rows: memory.NewRows(), unlock: none}, nil
+	case cfg.Kind == StoreAWS:
+		return openAWS(cfg.AWS, log)
 	default:
 		return openFiles(cfg.Dir)
 	}

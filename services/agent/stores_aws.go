@@ -1,0 +1,52 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/s3"
+)
+
+// checkTimeout bounds the look at the stores before an agent starts. What is
+// misconfigured is known at once; what is down is tried for a while.
+const checkTimeout = 30 * time.Second
+
+// openAWS opens stores that many agents share.
+func openAWS(cfg AWSConfig, log *slog.Logger) (*stores, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	settings, err := loadAWS(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := s3.Open(settings, s3.Options{Bucket: cfg.Bucket, Prefix: cfg.BucketPrefix, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	if err := objects.Check(ctx); err != nil {
+		return nil, fmt.Errorf("check the object store: %w", err)
+	}
+	return nil, errors.Join(
+		fmt.Errorf("--store aws: the bucket %q can be used, but this version of the agent does not keep rows in DynamoDB yet: use --store files", cfg.Bucket),
+		objects.Close())
+}
+
+// loadAWS reads AWS's own settings: the environment, the shared configuration
+// files, the task's role.
+func loadAWS(ctx context.Context, cfg AWSConfig) (aws.Config, error) {
+	var opts []func(*config.LoadOptions) error
+	if cfg.EndpointURL != "" {
+		opts = append(opts, config.WithBaseEndpoint(cfg.EndpointURL))
+	}
+	settings, err := config.LoadDefaultConfig(ctx, opts...)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("load AWS's settings: %w", err)
+	}
+	return settings, nil
+}
