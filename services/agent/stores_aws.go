@@ -17,6 +17,10 @@ import (
 // misconfigured is known at once; what is down is tried for a while.
 const checkTimeout = 30 * time.Second
 
+// strayAge is how old a multipart upload is at least that nobody completes any
+// more. The agent itself starts none.
+const strayAge = 24 * time.Hour
+
 // openAWS opens stores that many agents share.
 func openAWS(cfg AWSConfig, log *slog.Logger) (*stores, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
@@ -31,6 +35,11 @@ func openAWS(cfg AWSConfig, log *slog.Logger) (*stores, error) {
 	}
 	if err := objects.Check(ctx); err != nil {
 		return nil, fmt.Errorf("check the object store: %w", err)
+	}
+	if n, err := objects.AbortUploads(ctx, strayAge); err != nil {
+		log.Warn("stray multipart uploads cannot be removed: a lifecycle rule of the bucket can do it as well", slog.Any("error", err))
+	} else if n > 0 {
+		log.Info("stray multipart uploads removed", slog.Int("uploads", n))
 	}
 	return nil, errors.Join(
 		fmt.Errorf("--store aws: the bucket %q can be used, but this version of the agent does not keep rows in DynamoDB yet: use --store files", cfg.Bucket),

@@ -102,8 +102,6 @@ func client(configured aws.HTTPClient) aws.HTTPClient {
 		t.MaxIdleConns = 0 // the limit per host is enough
 		t.MaxIdleConnsPerHost = maxIdleConns
 		t.TLSHandshakeTimeout = connectTimeout
-		t.WriteBufferSize = bufferSize
-		t.ReadBufferSize = bufferSize
 		// S3 has no HTTP/2, and its one connection would be a bottleneck.
 		t.ForceAttemptHTTP2 = false
 		t.DisableCompression = true
@@ -114,7 +112,6 @@ const (
 	// maxIdleConns is above what flushes and readers keep busy at a time.
 	maxIdleConns   = 128
 	connectTimeout = 5 * time.Second
-	bufferSize     = 64 << 10
 )
 
 // Close implements objstore.Store.

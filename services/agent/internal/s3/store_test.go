@@ -23,6 +23,9 @@ import (
 var server *standin.Server
 
 func TestMain(m *testing.M) {
+	if scheme := os.Getenv(envSink); scheme != "" {
+		os.Exit(serveSink(scheme)) //nolint:forbidigo // as TestMain has to
+	}
 	os.Exit(standin.Run(func(s *standin.Server) int { //nolint:forbidigo // as TestMain has to
 		server = s
 		return m.Run()
@@ -66,11 +69,11 @@ func newBucket(t *testing.T, cfg aws.Config) string {
 	return name
 }
 
-func open(t *testing.T, cfg aws.Config, opts s3.Options) *s3.Store {
-	t.Helper()
+func open(tb testing.TB, cfg aws.Config, opts s3.Options) *s3.Store {
+	tb.Helper()
 	s, err := s3.Open(cfg, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
