@@ -39,18 +39,22 @@ type stores struct {
 // openStores opens the configured stores. Requests are counted and timed
 // outermost, so that injected latency shows.
 func openStores(cfg StoreConfig, shared *Memory, counts *stats.Stats, log *slog.Logger) (*stores, error) {
-	s, err := openPlain(cfg, shared, log)
+	s, err := openPlain(cfg, shared, counts, log)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.inject(cfg); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.objects, s.rows = counts.Objects(s.objects), counts.Rows(s.rows)
+	if cfg.Kind == StoreAWS && shared == nil { // it tells of its requests itself
+		s.objects, s.rows = counts.TimedObjects(s.objects), counts.TimedRows(s.rows)
+	} else {
+		s.objects, s.rows = counts.Objects(s.objects), counts.Rows(s.rows)
+	}
 	return s, nil
 }
 
-func openPlain(cfg StoreConfig, shared *Memory, log *slog.Logger) (*stores, error) {
+func openPlain(cfg StoreConfig, shared *Memory, counts *stats.Stats, log *slog.Logger) (*stores, error) {
 	none := func() error { return nil }
 	switch {
 	case shared != nil:
@@ -62,7 +66,7 @@ func openPlain(cfg StoreConfig, shared *Memory, log *slog.Logger) (*stores, erro
 		}
 		return &stores{objects: objects, rows: memory.NewRows(), unlock: none}, nil
 	case cfg.Kind == StoreAWS:
-		return openAWS(cfg.AWS, log)
+		return openAWS(cfg.AWS, counts, log)
 	default:
 		return openFiles(cfg.Dir)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/s3"
+	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 )
 
 // checkTimeout bounds the look at the stores before an agent starts. What is
@@ -22,14 +23,16 @@ const checkTimeout = 30 * time.Second
 const strayAge = 24 * time.Hour
 
 // openAWS opens stores that many agents share.
-func openAWS(cfg AWSConfig, log *slog.Logger) (*stores, error) {
+func openAWS(cfg AWSConfig, counts *stats.Stats, log *slog.Logger) (*stores, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	settings, err := loadAWS(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	objects, err := s3.Open(settings, s3.Options{Bucket: cfg.Bucket, Prefix: cfg.BucketPrefix, Logger: log})
+	objects, err := s3.Open(settings, s3.Options{
+		Bucket: cfg.Bucket, Prefix: cfg.BucketPrefix, Observe: countS3(counts), Logger: log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +47,26 @@ func openAWS(cfg AWSConfig, log *slog.Logger) (*stores, error) {
 	return nil, errors.Join(
 		fmt.Errorf("--store aws: the bucket %q can be used, but this version of the agent does not keep rows in DynamoDB yet: use --store files", cfg.Bucket),
 		objects.Close())
+}
+
+// countS3 counts requests by what S3 bills: PUT and LIST cost the same, GET a
+// twelfth, and DELETE nothing. HEAD is billed as GET.
+func countS3(counts *stats.Stats) func(s3.Request) {
+	return func(r s3.Request) {
+		switch r.Operation {
+		case "PutObject":
+			counts.Puts.Add(1)
+		case "GetObject", "HeadObject":
+			counts.Gets.Add(1)
+		case "DeleteObject", "DeleteObjects", "AbortMultipartUpload":
+			counts.Deletes.Add(1)
+		case "ListObjectsV2", "ListMultipartUploads":
+			counts.Lists.Add(1)
+		}
+		if r.Throttled {
+			counts.Throttled.Add(1)
+		}
+	}
 }
 
 // loadAWS reads AWS's own settings: the environment, the shared configuration

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/s3"
+	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 )
 
 // alone keeps what this machine knows of AWS out of a test.
@@ -66,5 +69,26 @@ func TestOpenAWSRefuses(t *testing.T) {
 				t.Errorf("got %v\nwant %q in it", err, c.want)
 			}
 		})
+	}
+}
+
+func TestCountS3(t *testing.T) {
+	t.Parallel()
+	var counts stats.Stats
+	count := countS3(&counts)
+	for _, operation := range []string{
+		"PutObject", "PutObject", "GetObject", "HeadObject", "HeadObject", "DeleteObject", "DeleteObjects",
+		"AbortMultipartUpload", "AbortMultipartUpload", "ListObjectsV2", "CreateSession",
+	} {
+		count(s3.Request{Operation: operation, Throttled: operation == "GetObject"})
+	}
+	got := counts.Requests()
+	for kind, want := range map[string]uint64{"put": 2, "get": 3, "delete": 4, "list": 1} {
+		if got[kind] != want {
+			t.Errorf("%d requests of kind %s were counted, want %d", got[kind], kind, want)
+		}
+	}
+	if n := counts.Throttled.Load(); n != 1 {
+		t.Errorf("%d were throttled, want 1", n)
 	}
 }
