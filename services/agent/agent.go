@@ -44,7 +44,7 @@ func New(cfg Config, opts ...Option) (*Agent, error) {
 	o := applyOptions(opts)
 	a := &Agent{cfg: cfg, log: o.logger, stats: &stats.Stats{}, ready: make(chan struct{})}
 	var err error
-	if a.stores, err = openStores(cfg.Store, o.memory, a.stats); err != nil {
+	if a.stores, err = openStores(cfg.Store, o.memory, a.stats, o.logger); err != nil {
 		return nil, err
 	}
 	a.catalog = topics.New(a.stores.rows, uint32(cfg.Limits.MaxPartitions))

@@ -82,14 +82,18 @@ const (
 	StoreFiles = "files"
 	// StoreMemory forgets everything with the process.
 	StoreMemory = "memory"
+	// StoreAWS is an S3 bucket and DynamoDB tables, which many agents share.
+	StoreAWS = "aws"
 )
 
 // StoreConfig says where the log lives.
 type StoreConfig struct {
-	// Kind is StoreFiles, the default, or StoreMemory.
+	// Kind is StoreFiles, the default, StoreMemory or StoreAWS.
 	Kind string
 	// Dir is the folder of StoreFiles; default ./streamhouse-data.
 	Dir string
+	// AWS is for StoreAWS.
+	AWS AWSConfig
 
 	// What follows is for tests and benchmarks.
 
@@ -105,6 +109,23 @@ type StoreConfig struct {
 	// MemoryKeepBytes bounds StoreMemory, which then forgets the oldest
 	// objects; 0: it keeps all.
 	MemoryKeepBytes int64
+}
+
+// AWSConfig says what StoreAWS uses. Credentials, region, and whether endpoints
+// are FIPS or dual-stack come from AWS's own settings: the environment, the
+// shared configuration files, or the task's role.
+type AWSConfig struct {
+	// Bucket is the S3 bucket. One whose name ends in --x-s3 is in one
+	// availability zone: should that be lost, acknowledged records are.
+	Bucket string
+	// BucketPrefix stands before the keys of all objects, so that a bucket can
+	// be shared; default none.
+	BucketPrefix string
+	// TablePrefix begins the names of the DynamoDB tables; default streamhouse.
+	TablePrefix string
+	// EndpointURL is used in place of AWS's own endpoints, for S3 and DynamoDB;
+	// default: what AWS_ENDPOINT_URL says.
+	EndpointURL string
 }
 
 // NoCeiling as FlushConfig.MaxPerSecond lets every flush go when it is due.
@@ -202,6 +223,7 @@ func (c Config) WithDefaults() Config {
 	}
 	c.Store.Kind = cmp.Or(c.Store.Kind, StoreFiles)
 	c.Store.Dir = cmp.Or(c.Store.Dir, "./streamhouse-data")
+	c.Store.AWS.TablePrefix = cmp.Or(c.Store.AWS.TablePrefix, "streamhouse")
 	c.Flush.Bytes = cmp.Or(c.Flush.Bytes, 4<<20)
 	c.Flush.Age = cmp.Or(c.Flush.Age, 100*time.Millisecond)
 	c.Flush.MaxPerSecond = cmp.Or(c.Flush.MaxPerSecond, 10)

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/streamhouse/streamhouse/proto/batch"
 	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
@@ -53,7 +55,8 @@ func (r *rules) check(ok bool, format string, args ...any) {
 }
 
 func (r *rules) oneOf(flag, value string, known ...string) {
-	r.check(slices.Contains(known, value), "%s is %q: give %s or %s", flag, value, known[0], known[1])
+	last := len(known) - 1
+	r.check(slices.Contains(known, value), "%s is %q: give %s or %s", flag, value, strings.Join(known[:last], ", "), known[last])
 }
 
 func (r *rules) between(flag string, value, low, high int64) {
@@ -147,10 +150,11 @@ func (r *rules) pair(cert, key, certName, keyName string) {
 }
 
 func (r *rules) store(s StoreConfig) {
-	r.oneOf("--store", s.Kind, StoreFiles, StoreMemory)
+	r.oneOf("--store", s.Kind, StoreFiles, StoreAWS, StoreMemory)
 	r.check(s.Kind != StoreFiles || s.Dir != "", "--store files needs a folder: give one with --store-dir")
 	r.check(s.MemoryKeepBytes >= 0, "--store-memory-keep-bytes is %d: give a size, or 0 to keep all", s.MemoryKeepBytes)
 	r.check(s.MemoryKeepBytes == 0 || s.Kind == StoreMemory, "--store-memory-keep-bytes would let --store files lose data: use --store memory, or leave it out")
+	r.aws(s)
 	for flag, text := range map[string]string{"--store-put-latency": s.PutLatency, "--store-commit-latency": s.CommitLatency} {
 		if text != "" {
 			_, err := faults.ParseLatency(text)
@@ -160,6 +164,31 @@ func (r *rules) store(s StoreConfig) {
 	for _, text := range s.Faults {
 		_, err := faults.ParseRule(text)
 		r.check(err == nil, "--store-fault: %w", err)
+	}
+}
+
+// bucketPrefix and tablePrefix are what keys of objects and names of tables may
+// begin with.
+var (
+	bucketPrefix = regexp.MustCompile(`^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*/?$`)
+	tablePrefix  = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
+)
+
+func (r *rules) aws(s StoreConfig) {
+	a := s.AWS
+	if s.Kind != StoreAWS {
+		r.check(a.Bucket == "", "--store-bucket is for --store aws, and --store is %q: give --store aws, or leave the bucket out", s.Kind)
+		return
+	}
+	r.check(a.Bucket != "", "--store aws needs a bucket: give the one that Terraform's output `bucket` names with --store-bucket")
+	r.check(a.BucketPrefix == "" || bucketPrefix.MatchString(a.BucketPrefix),
+		"--store-bucket-prefix is %q: give letters, digits, dashes and underscores, with single slashes between names", a.BucketPrefix)
+	r.check(tablePrefix.MatchString(a.TablePrefix),
+		"--store-table-prefix is %q: give up to 128 letters, digits, dots, dashes and underscores", a.TablePrefix)
+	if a.EndpointURL != "" {
+		u, err := url.Parse(a.EndpointURL)
+		r.check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "",
+			"--store-endpoint-url is %q: give a URL as http://127.0.0.1:4566", a.EndpointURL)
 	}
 }
 

@@ -40,7 +40,13 @@ func TestRefusedConfigs(t *testing.T) {
 		{"certificate without key", func(c *Config) { c.TLS.CertFile = "c" }, "give --tls-cert-file and --tls-key-file"},
 		{"authority alone", func(c *Config) { c.TLS.ClientCAPEM = "ca" }, "give STREAMHOUSE_TLS_CERT_PEM and STREAMHOUSE_TLS_KEY_PEM"},
 		{"files and texts", func(c *Config) { c.TLS = TLSConfig{CertFile: "c", KeyFile: "k", KeyPEM: "k"} }, "use one form only"},
-		{"kind of store", func(c *Config) { c.Store.Kind = "s3" }, `--store is "s3": give files or memory`},
+		{"kind of store", func(c *Config) { c.Store.Kind = "s3" }, `--store is "s3": give files, aws or memory`},
+		{"no bucket", func(c *Config) { c.Store.Kind = StoreAWS }, "Terraform's output `bucket`"},
+		{"bucket of no store", func(c *Config) { c.Store.AWS.Bucket = "b" }, `--store-bucket is for --store aws, and --store is "files"`},
+		{"bucket prefix", func(c *Config) { c.Store = onAWS(AWSConfig{BucketPrefix: "/a"}) }, `--store-bucket-prefix is "/a"`},
+		{"hidden bucket prefix", func(c *Config) { c.Store = onAWS(AWSConfig{BucketPrefix: "a/.b"}) }, `--store-bucket-prefix is "a/.b"`},
+		{"table prefix", func(c *Config) { c.Store = onAWS(AWSConfig{TablePrefix: "a b"}) }, `--store-table-prefix is "a b"`},
+		{"endpoint", func(c *Config) { c.Store = onAWS(AWSConfig{EndpointURL: "127.0.0.1:4566"}) }, "give a URL as http://127.0.0.1:4566"},
 		{"no folder", func(c *Config) { c.Store.Dir = "" }, "give one with --store-dir"},
 		{"files that are dropped", func(c *Config) { c.Store.MemoryKeepBytes = 1 }, "would let --store files lose data"},
 		{"latency", func(c *Config) { c.Store.PutLatency = "fast" }, `--store-put-latency: parse the latency "fast"`},
@@ -97,6 +103,9 @@ func TestAcceptedConfigs(t *testing.T) {
 		"memory": func(c *Config) {
 			c.Store = StoreConfig{Kind: StoreMemory, MemoryKeepBytes: 1, PutLatency: "60ms/200ms"}
 		},
+		"aws":           func(c *Config) { c.Store = onAWS(AWSConfig{}) },
+		"aws, prefixes": func(c *Config) { c.Store = onAWS(AWSConfig{BucketPrefix: "a/b-c/", TablePrefix: "a.b_c-"}) },
+		"aws, endpoint": func(c *Config) { c.Store = onAWS(AWSConfig{EndpointURL: "http://localhost:4566"}) },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -110,6 +119,12 @@ func TestAcceptedConfigs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// onAWS is a StoreConfig of aws, complete but for what it is given.
+func onAWS(a AWSConfig) StoreConfig {
+	a.Bucket = "bucket"
+	return Config{Store: StoreConfig{Kind: StoreAWS, AWS: a}}.WithDefaults().Store
 }
 
 // One start tells about every fault.

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -37,19 +38,23 @@ type stores struct {
 
 // openStores opens the configured stores. Requests are counted and timed
 // outermost, so that injected latency shows.
-func openStores(cfg StoreConfig, shared *Memory, counts *stats.Stats) (*stores, error) {
-	s, err := openPlain(cfg, shared)
+func openStores(cfg StoreConfig, shared *Memory, counts *stats.Stats, log *slog.Logger) (*stores, error) {
+	s, err := openPlain(cfg, shared, counts, log)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.inject(cfg); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.objects, s.rows = counts.Objects(s.objects), counts.Rows(s.rows)
+	if cfg.Kind == StoreAWS && shared == nil { // it tells of its requests itself
+		s.objects, s.rows = counts.TimedObjects(s.objects), counts.TimedRows(s.rows)
+	} else {
+		s.objects, s.rows = counts.Objects(s.objects), counts.Rows(s.rows)
+	}
 	return s, nil
 }
 
-func openPlain(cfg StoreConfig, shared *Memory) (*stores, error) {
+func openPlain(cfg StoreConfig, shared *Memory, counts *stats.Stats, log *slog.Logger) (*stores, error) {
 	none := func() error { return nil }
 	switch {
 	case shared != nil:
@@ -60,6 +65,8 @@ func openPlain(cfg StoreConfig, shared *Memory) (*stores, error) {
 			objects = memory.NewSink(cfg.MemoryKeepBytes)
 		}
 		return &stores{objects: objects, rows: memory.NewRows(), unlock: none}, nil
+	case cfg.Kind == StoreAWS:
+		return openAWS(cfg.AWS, counts, log)
 	default:
 		return openFiles(cfg.Dir)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
 )
@@ -25,8 +26,9 @@ func (o *objects) Put(ctx context.Context, key string, body objstore.Body) error
 }
 
 // Delete implements objstore.Store.
-func (o *objects) Delete(ctx context.Context, key string) error {
-	run := func(ctx context.Context) error { return o.store.Delete(ctx, key) }
+func (o *objects) Delete(ctx context.Context, keys ...string) error {
+	keys = slices.Clone(keys)
+	run := func(ctx context.Context) error { return o.store.Delete(ctx, keys...) }
 	return o.i.write(ctx, Delete, o.i.plan.Put, run, func() effect { return run })
 }
 

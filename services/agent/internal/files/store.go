@@ -141,7 +141,16 @@ func (s *Store) put(ctx context.Context, key string, body objstore.Body) error {
 
 // Delete implements objstore.Store. It leaves the folder, which the next
 // object under the same prefix needs, and does not sync it.
-func (s *Store) Delete(ctx context.Context, key string) error {
+func (s *Store) Delete(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		if err := s.deleteOne(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) deleteOne(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -174,14 +174,16 @@ func (o *Objects) snapshot(prefix string) []objstore.Info {
 }
 
 // Delete implements objstore.Store.
-func (o *Objects) Delete(ctx context.Context, key string) error {
+func (o *Objects) Delete(ctx context.Context, keys ...string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if e, ok := o.mu.byKey[key]; ok {
-		o.removeLocked(e)
+	for _, key := range keys {
+		if e, ok := o.mu.byKey[key]; ok {
+			o.removeLocked(e)
+		}
 	}
 	return nil
 }

@@ -59,9 +59,10 @@ type Store interface {
 	// or deleted while the list runs may be in it or not.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 
-	// Delete removes an object. To remove what is not there is a success. A
+	// Delete removes objects, in one request where the store has such. To
+	// remove what is not there is a success. After an error some are gone. A
 	// crash of the machine may bring back what was deleted just before.
-	Delete(ctx context.Context, key string) error
+	Delete(ctx context.Context, keys ...string) error
 
 	// Close frees what the store holds. No other call may be under way.
 	Close() error

@@ -52,9 +52,9 @@ func (o objects) List(ctx context.Context, prefix string) iter.Seq2[objstore.Inf
 	return o.Store.List(ctx, prefix)
 }
 
-func (o objects) Delete(ctx context.Context, key string) error {
+func (o objects) Delete(ctx context.Context, keys ...string) error {
 	o.s.count(o.counts, &o.s.Deletes)
-	return o.Store.Delete(ctx, key)
+	return o.Store.Delete(ctx, keys...)
 }
 
 // Rows does the same for rows, with a capacity unit for each request.

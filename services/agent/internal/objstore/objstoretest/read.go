@@ -22,6 +22,7 @@ var readChecks = []check{
 	{"ListCancelled", listCancelled},
 	{"ListManyWhileDeleting", listWhileDeleting},
 	{"Delete", deleteTwice},
+	{"DeleteMany", deleteMany},
 	{"DeleteCancelled", deleteCancelled},
 	{"KeysWithinKeys", keysWithinKeys},
 }
@@ -206,6 +207,32 @@ func deleteTwice(t *testing.T, s objstore.Store) {
 	}
 	wantObject(t, s, "a/2", []byte("y"))
 	wantList(t, s, "", map[string]int64{"a/2": 1})
+}
+
+// One call deletes more objects than a request of any backend holds, and some
+// that are not there.
+func deleteMany(t *testing.T, s objstore.Store) {
+	var keys []string
+	for i := range 1010 {
+		keys = append(keys, fmt.Sprintf("many/%d", i))
+	}
+	for _, key := range keys[:20] {
+		mustPut(t, s, key, []byte(key))
+		mustPut(t, s, "kept/"+key, []byte(key))
+	}
+	mustPut(t, s, keys[1009], []byte("the last one"))
+	for range 2 {
+		if err := s.Delete(t.Context(), keys...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantList(t, s, "many/", map[string]int64{})
+	if left := list(t.Context(), t, s, ""); len(left) != 20 {
+		t.Errorf("%d objects are left, want the 20 that were not named", len(left))
+	}
+	if err := s.Delete(t.Context()); err != nil {
+		t.Errorf("delete nothing: %v", err)
+	}
 }
 
 func deleteCancelled(t *testing.T, s objstore.Store) {

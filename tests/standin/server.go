@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/streamhouse/streamhouse/tests/standin/s3"
+)
+
+type options struct {
+	listen, listenTLS, dir string
+}
+
+// ready is the line of JSON that the server prints once it answers.
+type ready struct {
+	// Endpoint and TLSEndpoint are URLs; the second is empty without a TLS
+	// address.
+	Endpoint    string `json:"endpoint"`
+	TLSEndpoint string `json:"tls_endpoint,omitempty"`
+	// Certificate, as PEM, is what a client of TLSEndpoint has to trust.
+	Certificate string `json:"certificate,omitempty"`
+}
+
+// run serves until ctx ends or something breaks.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	if o.dir == "" {
+		if err := os.MkdirAll(os.TempDir(), 0o700); err != nil { // an image from scratch has none
+			return err
+		}
+		if o.dir, err = os.MkdirTemp("", "standin-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
+	}
+	objects, err := s3.Start(ctx, filepath.Join(o.dir, "s3"))
+	if err != nil {
+		return err
+	}
+	line, servers, err := listen(ctx, o, route(objects))
+	for _, s := range servers {
+		defer s.Close()
+	}
+	if err == nil {
+		err = json.NewEncoder(out).Encode(line)
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		<-objects.Done()
+		return nil
+	case <-objects.Done():
+		return objects.Err()
+	}
+}
+
+func listen(ctx context.Context, o options, h http.Handler) (line ready, servers []*httptest.Server, err error) {
+	plain, err := server(ctx, o.listen, h)
+	if err != nil {
+		return line, nil, err
+	}
+	plain.Start()
+	line.Endpoint = plain.URL
+	if o.listenTLS == "" {
+		return line, []*httptest.Server{plain}, nil
+	}
+	secure, err := server(ctx, o.listenTLS, h)
+	if err != nil {
+		return line, []*httptest.Server{plain}, err
+	}
+	secure.StartTLS()
+	line.TLSEndpoint = secure.URL
+	line.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}))
+	return line, []*httptest.Server{plain, secure}, nil
+}
+
+func server(ctx context.Context, address string, h http.Handler) (*httptest.Server, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &httptest.Server{Listener: l, Config: &http.Server{Handler: h}}, nil //nolint:gosec // its clients are tests
+}
+
+// route sends each request to the service that it is for: DynamoDB's name
+// their operation in a header, and all others are S3's.
+func route(objects http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/_localstack/health":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"services":{"s3":"running"},"edition":"standin"}`) // the client may be gone
+		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB"):
+			http.Error(w, `{"__type":"UnknownOperationException","message":"this server has no DynamoDB"}`, http.StatusBadRequest)
+		default:
+			objects.ServeHTTP(w, r)
+		}
+	})
+}
