@@ -1,7 +1,7 @@
-// Command standin is a small server that speaks S3, and DynamoDB once its half
-// is there, on one address, as LocalStack does. Tests start it as a process;
-// it also goes into an image of its own. It keeps everything in one folder and
-// takes the access key "test" with the secret "test".
+// Command standin is a small server that speaks S3 and DynamoDB on one address,
+// as LocalStack does. Tests start it as a process; it also goes into an image
+// of its own. It keeps objects in one folder and rows in memory, and takes the
+// access key "test" with the secret "test".
 //
 // It proves that code paths work, not that AWS would accept the requests.
 package main

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/streamhouse/streamhouse/tests/standin/dynamodb"
+	"github.com/streamhouse/streamhouse/tests/standin/faults"
 	"github.com/streamhouse/streamhouse/tests/standin/s3"
 )
 
@@ -45,7 +47,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	line, servers, err := listen(ctx, o, route(objects))
+	line, servers, err := listen(ctx, o, faults.New(route(objects, dynamodb.New())))
 	for _, s := range servers {
 		defer s.Close()
 	}
@@ -94,14 +96,14 @@ func server(ctx context.Context, address string, h http.Handler) (*httptest.Serv
 
 // route sends each request to the service that it is for: DynamoDB's name
 // their operation in a header, and all others are S3's.
-func route(objects http.Handler) http.Handler {
+func route(objects, rows http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/_localstack/health":
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"services":{"s3":"running"},"edition":"standin"}`) // the client may be gone
+			_, _ = io.WriteString(w, `{"services":{"s3":"running","dynamodb":"running"},"edition":"standin"}`) // the client may be gone
 		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB"):
-			http.Error(w, `{"__type":"UnknownOperationException","message":"this server has no DynamoDB"}`, http.StatusBadRequest)
+			rows.ServeHTTP(w, r)
 		default:
 			objects.ServeHTTP(w, r)
 		}

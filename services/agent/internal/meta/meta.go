@@ -25,6 +25,9 @@ var (
 	ErrConflict = errors.New("row has another version")
 	// ErrTooNew is returned for a row that a newer program wrote.
 	ErrTooNew = errors.New("row of a newer format")
+	// ErrTooLarge is returned by Create and Swap for a row that the backend
+	// cannot hold. Nothing was written, and trying again does not help.
+	ErrTooLarge = errors.New("row too large")
 )
 
 // Key is the place of a row among the rows of its kind: rows with the same
