@@ -115,7 +115,7 @@ func (h *Host) sealDead(ctx context.Context, rows []*meta.Partition) (sealed map
 		if row.Owner == "" || row.Owner == h.Session.ID || sealed[row.Owner] || !h.deps.Dead(row.Owner) {
 			continue
 		}
-		if err := session.Seal(ctx, h.deps.Rows, row.Owner, h.Session.ID); err != nil {
+		if err := session.Seal(ctx, h.deps.Rows, row.Owner, h.Session.ID, 0); err != nil {
 			return nil, err
 		}
 		h.deps.Logger.Info("took over a session", slog.String("sealed", row.Owner))
