@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,6 +63,8 @@ func TestSealBusyJournal(t *testing.T) {
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("sealed after %s", took)
 		}
-		<-ended
+		if err := <-ended; !errors.Is(err, ErrFenced) {
+			t.Errorf("the writer ended with %v", err)
+		}
 	})
 }

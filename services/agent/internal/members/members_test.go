@@ -38,7 +38,9 @@ func run(t *testing.T, rows meta.Store, rules ...faults.Rule) (*session.Session,
 	go func() { ended <- s.Run(ctx) }()
 	crash := func() {
 		stop(errEnd)
-		<-ended
+		if err := <-ended; !errors.Is(err, errEnd) {
+			t.Errorf("a session ended with %v", err)
+		}
 	}
 	t.Cleanup(func() { stop(errEnd) })
 	return s, network, crash
