@@ -132,7 +132,7 @@ func (a *Agent) live(ctx, life context.Context) error {
 func (a *Agent) liveOnce(ctx, life context.Context) (again bool, err error) {
 	h, err := host.Start(ctx, a.hostOptions(), host.Deps{
 		Objects: a.stores.objects, Rows: a.stores.rows, Catalog: a.catalog, Counters: a.stats,
-		Dead: func(string) bool { return true }, Logger: a.log, // the store is held under a lock
+		Exclusive: true, Logger: a.log,
 	})
 	if err != nil {
 		return ctx.Err() == nil && life.Err() == nil, err

@@ -129,7 +129,7 @@ func (w *Watcher) judge(ctx context.Context, view *View, row *meta.Session) {
 	}
 	view.Live = append(view.Live, row)
 	view.Seen[row.ID] = s.moved
-	if view.Next.IsZero() || due.Before(view.Next) {
+	if due.After(time.Now()) && (view.Next.IsZero() || due.Before(view.Next)) {
 		view.Next = due
 	}
 }

@@ -23,7 +23,7 @@ func retry(ctx context.Context, read func() error) error {
 	pause := firstPause
 	for try := 1; ; try++ {
 		err := read()
-		if err == nil || final(err) || try == tries {
+		if err == nil || Final(err) || try == tries {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -37,8 +37,8 @@ func retry(ctx context.Context, read func() error) error {
 	}
 }
 
-// final says whether reading again would find the same.
-func final(err error) bool {
+// Final says whether err is of a read that would find the same again.
+func Final(err error) bool {
 	for _, e := range []error{
 		journal.ErrCorrupt, segment.ErrCorrupt, objstore.ErrNotFound, meta.ErrTooNew, segment.ErrTooNew,
 	} {
