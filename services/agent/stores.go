@@ -21,11 +21,19 @@ import (
 type Memory struct {
 	objects objstore.Store
 	rows    meta.Store
+	shared  bool
 }
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{objects: memory.NewObjects(), rows: memory.NewRows()}
+}
+
+// Shared is the same store for agents that run at the same time. Each watches
+// the others, as on a store of the cloud; over the Memory itself, an agent takes
+// everybody before it for dead.
+func (m *Memory) Shared() *Memory {
+	return &Memory{objects: m.objects, rows: m.rows, shared: true}
 }
 
 // stores are the two stores of an agent and what guards them.
@@ -34,6 +42,8 @@ type stores struct {
 	rows    meta.Store
 	unlock  func() error
 	faults  *faults.Injector
+	// exclusive: no other process can use the store while this one does.
+	exclusive bool
 }
 
 // openStores opens the configured stores. Requests are counted and timed
@@ -58,13 +68,13 @@ func openPlain(cfg StoreConfig, shared *Memory, counts *stats.Stats, log *slog.L
 	none := func() error { return nil }
 	switch {
 	case shared != nil:
-		return &stores{objects: shared.objects, rows: shared.rows, unlock: none}, nil
+		return &stores{objects: shared.objects, rows: shared.rows, unlock: none, exclusive: !shared.shared}, nil
 	case cfg.Kind == StoreMemory:
 		var objects objstore.Store = memory.NewObjects()
 		if cfg.MemoryKeepBytes > 0 {
 			objects = memory.NewSink(cfg.MemoryKeepBytes)
 		}
-		return &stores{objects: objects, rows: memory.NewRows(), unlock: none}, nil
+		return &stores{objects: objects, rows: memory.NewRows(), unlock: none, exclusive: true}, nil
 	case cfg.Kind == StoreAWS:
 		return openAWS(cfg.AWS, counts, log)
 	default:
@@ -90,7 +100,7 @@ func openFiles(dir string) (*stores, error) {
 	if err != nil {
 		return nil, errors.Join(err, objects.Close(), unlock())
 	}
-	return &stores{objects: objects, rows: rows, unlock: unlock}, nil
+	return &stores{objects: objects, rows: rows, unlock: unlock, exclusive: true}, nil
 }
 
 // inject adds the latency and the faults that tests and benchmarks ask for.

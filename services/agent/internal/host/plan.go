@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/assign"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
@@ -94,11 +95,48 @@ func (h *Host) Owner(id flush.ID) *meta.Session {
 	return h.plan.live[owner]
 }
 
-// View is who works on the store, as the last round saw it; nil before the
-// first.
-func (h *Host) View() *members.View {
-	if p := h.planned(); p != nil {
-		return p.view
+// Member is a session that is not finished, as this one sees it.
+type Member struct {
+	*meta.Session
+	// Seen is when its heartbeat was seen to move, on this machine's clock.
+	Seen time.Time
+	Dead bool
+}
+
+// Members lists the sessions that are not finished, in no order.
+func (h *Host) Members() (all []Member) {
+	self := Member{Session: h.Session.Describe(), Seen: h.Session.Renewed()}
+	all = append(all, self)
+	p := h.planned()
+	if p == nil {
+		return all
 	}
-	return nil
+	for _, s := range p.view.Live {
+		if s.ID != h.Session.ID {
+			all = append(all, Member{Session: s, Seen: p.view.Seen[s.ID]})
+		}
+	}
+	for _, d := range p.view.Dead {
+		all = append(all, Member{Session: d.Session, Seen: p.view.Seen[d.ID], Dead: true})
+	}
+	return all
+}
+
+// Assigned is the session that should own a partition; "" while nobody should.
+func (h *Host) Assigned(id flush.ID) string {
+	p := h.planned()
+	switch {
+	case h.deps.Exclusive:
+		return h.Session.ID
+	case p == nil:
+		return ""
+	default:
+		return p.owners[id]
+	}
+}
+
+// Moved says, after Leave, whether there is another agent to go to.
+func (h *Host) Moved() bool {
+	p := h.planned()
+	return h.left() && p != nil && slices.ContainsFunc(p.members, func(m assign.Member) bool { return m.ID != h.Session.ID })
 }

@@ -45,7 +45,7 @@ type View struct {
 	Dead []Dead
 	// Sealed are the IDs of the sessions that are finished.
 	Sealed map[string]bool
-	// Seen is when each live session's heartbeat or journal was seen to move.
+	// Seen is when each session's heartbeat or journal was seen to move last.
 	Seen map[string]time.Time
 	// Troubles are journals that could not be read; their sessions count as live.
 	Troubles []error
@@ -122,13 +122,13 @@ func (w *Watcher) judge(ctx context.Context, view *View, row *meta.Session) {
 			view.Troubles = append(view.Troubles, err)
 		}
 	}
+	view.Seen[row.ID] = s.moved
 	due, dead := w.dead(s, lease)
 	if dead {
 		view.Dead = append(view.Dead, Dead{Session: row, Since: due, Tail: s.tail})
 		return
 	}
 	view.Live = append(view.Live, row)
-	view.Seen[row.ID] = s.moved
 	if due.After(time.Now()) && (view.Next.IsZero() || due.Before(view.Next)) {
 		view.Next = due
 	}

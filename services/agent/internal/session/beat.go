@@ -128,7 +128,7 @@ func (s *Session) renew(sent time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sent.Sub(s.renewed) > missed*s.opts.Heartbeat {
-		s.steady = sent
+		s.steady = time.Now()
 	}
 	s.renewed = sent
 }

@@ -19,8 +19,9 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 )
 
-// ErrSealed is returned when another session took this one's place.
-var ErrSealed = errors.New("the session was sealed")
+// ErrSealed is returned when another session took this one's place: nothing more
+// can be committed, so it is an ErrFenced too.
+var ErrSealed = fmt.Errorf("the session was sealed: %w", journal.ErrFenced)
 
 // Options describe a session.
 type Options struct {
@@ -71,6 +72,23 @@ func Start(ctx context.Context, store meta.Store, opts Options, log *slog.Logger
 		return nil, fmt.Errorf("register session: %w", err)
 	}
 	return s, nil
+}
+
+// Describe tells about the session as its row does, without reading it.
+func (s *Session) Describe() *meta.Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &meta.Session{
+		ID: s.ID, Agent: s.opts.Agent, Addresses: s.opts.Addresses, Zone: s.opts.Zone, Release: s.opts.Release,
+		ReadsFormat: meta.Format, LeaseMillis: s.opts.Lease.Milliseconds(), Leaving: s.leaving,
+	}
+}
+
+// Renewed is when the lease was renewed last.
+func (s *Session) Renewed() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renewed
 }
 
 // Valid returns the refusal to give at a time when the lease is not renewed.
