@@ -18,7 +18,7 @@ import (
 // sealed now: what partition rows are read after this say of them counts (R4).
 // Next is when the turn comes at another.
 func (h *Host) challenge(ctx context.Context, p *plan, missing bool) (sealed map[string]bool, next time.Time, err error) {
-	dead := p.view.Dead
+	var dead []members.Dead
 	if h.deps.Exclusive {
 		if !missing {
 			return nil, time.Time{}, nil
