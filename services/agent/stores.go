@@ -13,6 +13,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/memory"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
+	"github.com/streamhouse/streamhouse/services/agent/internal/remote"
 	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 )
 
@@ -77,6 +78,9 @@ func openPlain(cfg StoreConfig, shared *Memory, counts *stats.Stats, log *slog.L
 		return &stores{objects: objects, rows: memory.NewRows(), unlock: none, exclusive: true}, nil
 	case cfg.Kind == StoreAWS:
 		return openAWS(cfg.AWS, counts, log)
+	case cfg.Kind == StoreRemote:
+		objects, rows := remote.Dial(cfg.Address)
+		return &stores{objects: objects, rows: rows, unlock: none}, nil
 	default:
 		return openFiles(cfg.Dir)
 	}
