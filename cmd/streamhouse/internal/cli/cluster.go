@@ -97,8 +97,14 @@ func printCluster(cmd *cobra.Command, found *streamhousev1.DescribeClusterRespon
 	agents, partitions := found.GetAgents(), found.GetPartitions()
 	fmt.Fprintf(out, "%d agent%s, %s\n\n", len(agents), plural(len(agents)), partitionsOf(uint32(len(partitions))))
 	if err := table.Write(out, []table.Column{
-		{Title: "AGENT", Flexible: true}, {Title: "ZONE"}, {Title: "ADDRESS"}, {Title: "STATE"},
-		{Title: "PARTITIONS", Right: true}, {Title: "LOAD", Right: true}, {Title: "HEARTBEAT", Right: true}, {Title: "SESSION"},
+		{Title: "AGENT", Flexible: true},
+		{Title: "ZONE"},
+		{Title: "ADDRESS"},
+		{Title: "STATE"},
+		{Title: "PARTITIONS", Right: true},
+		{Title: "LOAD", Right: true},
+		{Title: "HEARTBEAT", Right: true},
+		{Title: "SESSION"},
 	}, agentRows(agents, len(partitions))); err != nil {
 		return err
 	}
@@ -107,8 +113,11 @@ func printCluster(cmd *cobra.Command, found *streamhousev1.DescribeClusterRespon
 	}
 	fmt.Fprintln(out)
 	return table.Write(out, []table.Column{
-		{Title: "TOPIC", Flexible: true}, {Title: "PARTITIONS", Right: true}, {Title: "NO OWNER", Right: true},
-		{Title: "TO MOVE", Right: true}, {Title: "EPOCHS", Right: true},
+		{Title: "TOPIC", Flexible: true},
+		{Title: "PARTITIONS", Right: true},
+		{Title: "NO OWNER", Right: true},
+		{Title: "TO MOVE", Right: true},
+		{Title: "EPOCHS", Right: true},
 	}, topicRows(partitions))
 }
 
