@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -38,9 +39,10 @@ func (h *Host) reconcile(ctx context.Context) (next time.Time, err error) {
 	missing := h.missing(p)
 	sealed, next, sealErr := h.challenge(ctx, p, len(missing) > 0)
 	strays, strayErr := h.findStrays(ctx, p, sealed)
+	doubtErr := h.resolveDoubts(ctx, p)
 	acquireErr := h.acquireMissing(ctx, append(missing, strays...), sealed)
 	h.handOverExtra(p)
-	err = errors.Join(sealErr, strayErr, acquireErr)
+	err = errors.Join(sealErr, strayErr, doubtErr, acquireErr)
 	if err == nil || onlyDamage(err) {
 		h.settle()
 	}
@@ -58,6 +60,11 @@ func (h *Host) dropDeleted(list []*meta.Topic) {
 			h.Drop(t)
 		}
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	gone := func(id flush.ID) bool { return !alive[id.Topic] }
+	maps.DeleteFunc(h.doubts, func(id flush.ID, _ uint64) bool { return gone(id) })
+	maps.DeleteFunc(h.later, func(id flush.ID, _ *delay) bool { return gone(id) })
 }
 
 // Drop ends a tenure whose topic is gone.
@@ -191,6 +198,7 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 		}
 		row.Owner, row.Start, row.FirstSeq = h.Session.ID, p.End, h.Pipeline.FirstSeq()
 		row.Epoch++
+		h.doubtful(id, row.Version)
 		err := h.write(ctx, &row)
 		if !h.deps.Exclusive && lost(err) {
 			return nil // another agent was faster; the next round sees who
@@ -203,6 +211,7 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 	h.mu.Lock()
 	h.rows[id] = &row
 	delete(h.later, id)
+	delete(h.doubts, id)
 	h.mu.Unlock()
 	return h.Pipeline.Own(flush.NewTenure(id, row.Epoch, p.End, row.FirstSeq, log, p.State))
 }

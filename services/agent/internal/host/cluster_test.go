@@ -206,9 +206,32 @@ func (c *cluster) balanced(limit time.Duration) time.Duration {
 			return time.Since(began)
 		}
 		if time.Since(began) > limit {
+			c.explain()
 			c.t.Fatalf("after %s %d of %d are owned: %v", limit, owned, c.topic.Partitions, byHost)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// explain logs what is known of the partitions that nobody owns.
+func (c *cluster) explain() {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p := range c.topic.Partitions {
+		id := flush.ID{Topic: c.topic.ID, Partition: p}
+		row := &meta.Partition{Topic: id.Topic, Partition: p}
+		err := c.rows.Get(c.t.Context(), row)
+		owner := c.hosts[row.Owner]
+		if err == nil && owner != nil && owner.Pipeline.Tenure(id) != nil {
+			continue
+		}
+		c.t.Logf("partition %d: %+v, %v", p, row, err)
+		for session, n := range c.hosts {
+			n.mu.Lock()
+			c.t.Logf("  %s: ended %d, busy %v, later %+v, plan %+v", session, len(n.ended), n.busy[id], n.later[id], n.plan.owners[id])
+			n.mu.Unlock()
+		}
 	}
 }
 
@@ -217,6 +240,7 @@ func (c *cluster) balanced(limit time.Duration) time.Duration {
 type writer struct {
 	c         *cluster
 	partition uint32
+	every     time.Duration // from one batch to the next
 	seq, next uint64
 	last      time.Time
 	gap       time.Duration
@@ -228,12 +252,12 @@ func (w *writer) run(ctx context.Context) {
 	id := flush.ID{Topic: w.c.topic.ID, Partition: w.partition}
 	for ctx.Err() == nil {
 		if !w.once(id) {
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(w.every / 2)
 			continue
 		}
 		w.gap = max(w.gap, time.Since(w.last))
 		w.last = time.Now()
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(w.every)
 	}
 }
 
@@ -265,18 +289,18 @@ func (w *writer) once(id flush.ID) bool {
 	return true
 }
 
-// load writes to all partitions until it is stopped.
+// load writes to all partitions, until it is stopped.
 type load struct {
 	writers []*writer
 	stop    context.CancelFunc
 	group   sync.WaitGroup
 }
 
-func (c *cluster) load() *load {
+func (c *cluster) load(every time.Duration) *load {
 	ctx, stop := context.WithCancel(c.t.Context())
 	l := &load{stop: stop}
 	for p := range c.topic.Partitions {
-		w := &writer{c: c, partition: p}
+		w := &writer{c: c, partition: p, every: every}
 		l.writers = append(l.writers, w)
 		l.group.Go(func() { w.run(ctx) })
 	}

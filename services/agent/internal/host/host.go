@@ -69,6 +69,7 @@ type Host struct {
 	busy   map[flush.ID]bool            // being acquired or handed over
 	found  map[flush.ID]string          // who owns what should be here, as the last round read it
 	later  map[flush.ID]*delay          // what could not be recovered
+	doubts map[flush.ID]uint64          // what may be ours unheard: its version before
 }
 
 // Start registers a session. It owns nothing yet; Run acquires.
@@ -82,7 +83,7 @@ func Start(ctx context.Context, opts Options, deps Deps) (*Host, error) {
 		watcher: members.New(deps.Rows, s.ID, s.Steady),
 		kick:    make(chan struct{}, 1), rows: map[flush.ID]*meta.Partition{}, rounds: make(chan struct{}),
 		settled: make(chan struct{}), leaving: make(chan struct{}), kept: make(chan struct{}),
-		busy: map[flush.ID]bool{}, later: map[flush.ID]*delay{},
+		busy: map[flush.ID]bool{}, later: map[flush.ID]*delay{}, doubts: map[flush.ID]uint64{},
 	}
 	h.Pipeline = flush.New(opts.Flush, flush.Deps{
 		Session: s.ID, Objects: deps.Objects, Journal: journal.NewWriter(deps.Rows, s.ID),

@@ -37,7 +37,7 @@ func TestCrashUnderLoad(t *testing.T) {
 			defer c.stopAll()
 			hosts := []*node{c.start(seeded(3 * round)), c.start(seeded(3*round + 1)), c.start(seeded(3*round + 2))}
 			c.balanced(time.Minute)
-			l := c.load()
+			l := c.load(10 * time.Millisecond)
 			time.Sleep(10*time.Second + time.Duration(round)*311*time.Millisecond)
 			l.reset()
 			c.stop(hosts[round%3])
@@ -64,7 +64,7 @@ func TestJoinUnderLoad(t *testing.T) {
 			c.start(seeded(3 * round))
 			c.start(seeded(3*round + 1))
 			c.balanced(time.Minute)
-			l := c.load()
+			l := c.load(10 * time.Millisecond)
 			time.Sleep(5 * time.Second)
 			l.reset()
 			joined := c.start(seeded(3*round + 2))
@@ -98,7 +98,7 @@ func TestRollingRestart(t *testing.T) {
 		defer c.stopAll()
 		hosts := []*node{c.start(seeded(1)), c.start(seeded(2)), c.start(seeded(3))}
 		c.balanced(time.Minute)
-		l := c.load()
+		l := c.load(10 * time.Millisecond)
 		var all []time.Duration
 		for i, n := range hosts {
 			time.Sleep(5 * time.Second)
@@ -139,7 +139,7 @@ func TestNoWires(t *testing.T) {
 		c.cut = true
 		first, second := c.start(seeded(1)), c.start(seeded(2))
 		c.balanced(time.Minute)
-		l := c.load()
+		l := c.load(10 * time.Millisecond)
 		time.Sleep(3 * time.Second)
 		if err := first.Leave(t.Context()); err != nil {
 			t.Fatal(err)
