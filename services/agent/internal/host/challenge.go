@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/assign"
+	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/members"
 	"github.com/streamhouse/streamhouse/services/agent/internal/session"
 )
@@ -57,7 +58,11 @@ func (h *Host) challenge(ctx context.Context, p *plan, missing bool) (sealed map
 func (h *Host) seal(ctx context.Context, d members.Dead) error {
 	ctx, cancel := context.WithTimeout(ctx, h.opts.Session.Lease/2)
 	defer cancel()
-	if err := session.Seal(ctx, h.deps.Rows, d.ID, h.Session.ID, d.Tail); err != nil {
+	tail := d.Tail
+	if tail == 0 { // it was not watched, and its journal may be long
+		tail, _ = journal.Tail(ctx, h.deps.Rows, d.ID, 0) // without, its beginning does
+	}
+	if err := session.Seal(ctx, h.deps.Rows, d.ID, h.Session.ID, tail); err != nil {
 		return err
 	}
 	h.deps.Logger.Info("took over a session", slog.String("sealed", d.ID), slog.String("agent", d.Agent))

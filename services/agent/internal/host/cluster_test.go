@@ -242,23 +242,44 @@ type writer struct {
 	partition uint32
 	every     time.Duration // from one batch to the next
 	seq, next uint64
-	last      time.Time
-	gap       time.Duration
 	failed    error
+
+	mu   sync.Mutex
+	last time.Time
+	gap  time.Duration
 }
 
 func (w *writer) run(ctx context.Context) {
-	w.last = time.Now()
+	w.note(time.Now(), 0)
 	id := flush.ID{Topic: w.c.topic.ID, Partition: w.partition}
 	for ctx.Err() == nil {
 		if !w.once(id) {
 			time.Sleep(w.every / 2)
 			continue
 		}
-		w.gap = max(w.gap, time.Since(w.last))
-		w.last = time.Now()
+		w.note(time.Now(), w.longest())
 		time.Sleep(w.every)
 	}
+}
+
+func (w *writer) note(last time.Time, gap time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last, w.gap = last, gap
+}
+
+// longest is the longest gap, with the present one.
+func (w *writer) longest() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(w.gap, time.Since(w.last))
+}
+
+// forget begins anew, with the present gap.
+func (w *writer) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gap = 0
 }
 
 // once sends the next batch and reports whether it was acknowledged. A refusal
@@ -310,14 +331,14 @@ func (c *cluster) load(every time.Duration) *load {
 // reset forgets the gaps so far.
 func (l *load) reset() {
 	for _, w := range l.writers {
-		w.gap = 0
+		w.forget()
 	}
 }
 
 // gaps are the longest of each partition, sorted by the caller.
 func (l *load) gaps() (all []time.Duration) {
 	for _, w := range l.writers {
-		all = append(all, max(w.gap, time.Since(w.last)))
+		all = append(all, w.longest())
 	}
 	return all
 }

@@ -39,7 +39,7 @@ func (h *Host) Leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.Session.End(ctx); err != nil {
+	if err := h.Session.End(ctx, h.Pipeline.FirstSeq()); err != nil {
 		return err
 	}
 	h.deps.Logger.Info("session ended", slog.String("session", h.Session.ID), slog.Int("released", len(held)))

@@ -14,7 +14,7 @@ import (
 
 // fewRows is up to how many rows of a topic are read one by one, and not with
 // all the others of the topic.
-const fewRows = 16
+const fewRows = 4
 
 // read reads the rows of partitions. One that was never owned has none yet; it
 // gets an empty one, which is created when it is acquired. What cannot be read

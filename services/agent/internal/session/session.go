@@ -105,9 +105,10 @@ func (s *Session) Valid(now time.Time) error {
 }
 
 // End seals the session itself, after it released what it held and stopped
-// appending: a later agent finds it finished.
-func (s *Session) End(ctx context.Context) error {
-	return Seal(ctx, s.store, s.ID, s.ID, 0)
+// appending: a later agent finds it finished. All rows of its journal below from
+// are known to stand.
+func (s *Session) End(ctx context.Context, from uint64) error {
+	return Seal(ctx, s.store, s.ID, s.ID, from)
 }
 
 // Seal ends a session on behalf of the session by (R4): first its journal, so

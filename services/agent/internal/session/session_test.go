@@ -241,7 +241,7 @@ func TestSealOrder(t *testing.T) {
 	if len(o.kinds) != 2 || o.kinds[0] != meta.Journal || o.kinds[1] != meta.Sessions {
 		t.Errorf("written were %v", o.kinds)
 	}
-	if err := s.End(t.Context()); err != nil { // again is no harm
+	if err := s.End(t.Context(), 0); err != nil { // again is no harm
 		t.Error(err)
 	}
 	if err := Seal(t.Context(), rows, "nobody", "next", 0); !errors.Is(err, meta.ErrNotFound) {
