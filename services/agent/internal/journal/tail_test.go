@@ -44,7 +44,7 @@ func TestSealBusyJournal(t *testing.T) {
 			slow := faults.New(faults.Plan{Seed: 1, Commit: faults.Latency{P50: 4 * time.Millisecond, P99: 10 * time.Millisecond}})
 			w := NewWriter(slow.Rows(rows), "s")
 			for i := 0; ; i++ {
-				if err := w.Append(t.Context(), segmentOf(i), 1, nil); err != nil {
+				if err := w.Append(t.Context(), segments(segmentOf(i))); err != nil {
 					ended <- err
 					return
 				}

@@ -173,7 +173,7 @@ func TestJournalMoves(t *testing.T) {
 		defer stop()
 		go func() {
 			for i := 0; commits.Err() == nil; i++ {
-				if err := writer.Append(commits, fmt.Sprint("s/", i), 1, nil); err != nil {
+				if err := writer.Append(commits, []meta.Segment{{Key: fmt.Sprint("s/", i), Size: 1}}); err != nil {
 					return
 				}
 				time.Sleep(3 * time.Second)

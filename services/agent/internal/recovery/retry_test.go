@@ -43,7 +43,7 @@ func TestDamageIsContained(t *testing.T) {
 	w := newWorld(t)
 	w.commit(sessionA, part{partition: 0, epoch: 1, batches: [][]byte{encode(1, 0, 1)}})
 	lost, size, commits := w.put(sessionA, part{partition: 1, epoch: 1, batches: [][]byte{encode(1, 0, 1)}})
-	w.row(&meta.Entry{Session: sessionA, Segment: lost, Size: size, Commits: journal.AppendCommits(nil, commits)})
+	w.row(&meta.Entry{Session: sessionA, Segments: []meta.Segment{{Key: lost, Size: size, Commits: journal.AppendCommits(nil, commits)}}})
 	w.commit(sessionA, part{partition: 2, epoch: 1, base: 5, batches: [][]byte{encode(1, 0, 1)}})
 	w.seal(sessionA)
 	w.commit(sessionB, part{partition: 3, epoch: 1, batches: [][]byte{encode(1, 0, 1)}})
@@ -78,7 +78,7 @@ func TestReadsNoFurther(t *testing.T) {
 	for i := range uint64(4) {
 		w.commit(sessionA, part{epoch: 1, base: i, batches: [][]byte{encode(1, i, 1)}})
 	}
-	w.row(&meta.Entry{Session: sessionA, Segment: "x", Commits: []byte{0xff}}) // of no concern
+	w.row(&meta.Entry{Session: sessionA, Segments: []meta.Segment{{Key: "x", Commits: []byte{0xff}}}}) // of no concern
 	p := w.must(&meta.Partition{Epoch: 1, Start: 4, Tenures: []meta.Tenure{{Session: sessionA, Epoch: 1, End: 4, EndSeq: 4}}})
 	if p.End != 4 || len(p.Ranges) != 4 {
 		t.Errorf("recovered %+v", p)
