@@ -41,6 +41,7 @@ func (h *Host) reconcile(ctx context.Context) (next time.Time, err error) {
 	strays, strayErr := h.findStrays(ctx, p, sealed)
 	doubtErr := h.resolveDoubts(ctx, p)
 	acquireErr := h.acquireMissing(ctx, append(missing, strays...), sealed)
+	h.countUnowned(p)
 	h.handOverExtra(p)
 	err = errors.Join(sealErr, strayErr, doubtErr, acquireErr)
 	if err == nil || onlyDamage(err) {

@@ -70,6 +70,8 @@ type Host struct {
 	found  map[flush.ID]string          // who owns what should be here, as the last round read it
 	later  map[flush.ID]*delay          // what could not be recovered
 	doubts map[flush.ID]uint64          // what may be ours unheard: its version before
+
+	unowned int // partitions that nobody owned in the last round
 }
 
 // Start registers a session. It owns nothing yet; Run acquires.

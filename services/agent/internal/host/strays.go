@@ -64,3 +64,34 @@ func (h *Host) foreign(p *plan) (ids []flush.ID) {
 	}
 	return ids
 }
+
+// countUnowned notes how many partitions nobody owned when they were read last.
+func (h *Host) countUnowned(p *plan) {
+	n := 0
+	for id := range h.strays.since {
+		if h.Pipeline.Tenure(id) == nil {
+			n++
+		}
+	}
+	h.mu.Lock()
+	found := h.found
+	h.mu.Unlock()
+	for _, t := range p.topics {
+		for k := range t.Partitions {
+			if id := (flush.ID{Topic: t.ID, Partition: k}); h.mine(p, id) && h.Pipeline.Tenure(id) == nil && found[id] == "" {
+				n++
+			}
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unowned = n
+}
+
+// Unowned is how many partitions nobody owned, as far as this session looked:
+// those that it should own in every round, the others now and then.
+func (h *Host) Unowned() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.unowned
+}

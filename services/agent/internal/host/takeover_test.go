@@ -284,6 +284,9 @@ func TestDamagedPartition(t *testing.T) {
 		if held := len(next.Pipeline.Tenures()); held != 7 || next.Pipeline.Tenure(bad) != nil {
 			t.Errorf("%d of 7 healthy partitions are served", held)
 		}
+		if n := next.Unowned(); n != 1 {
+			t.Errorf("%d partitions are said to have no owner", n)
+		}
 		gets := next.network.Ops()[faults.Get]
 		time.Sleep(time.Hour)
 		if n := next.network.Ops()[faults.Get] - gets; n > 200 {
