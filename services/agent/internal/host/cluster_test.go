@@ -213,6 +213,16 @@ func (c *cluster) balanced(limit time.Duration) time.Duration {
 	}
 }
 
+// row is a partition's row as it is stored.
+func (c *cluster) row(p uint32) *meta.Partition {
+	c.t.Helper()
+	row := &meta.Partition{Topic: c.topic.ID, Partition: p}
+	if err := c.rows.Get(c.t.Context(), row); err != nil {
+		c.t.Fatal(err)
+	}
+	return row
+}
+
 // explain logs what is known of the partitions that nobody owns.
 func (c *cluster) explain() {
 	c.t.Helper()
