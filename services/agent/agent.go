@@ -14,6 +14,7 @@ import (
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/host"
+	"github.com/streamhouse/streamhouse/services/agent/internal/peer"
 	"github.com/streamhouse/streamhouse/services/agent/internal/rpc"
 	"github.com/streamhouse/streamhouse/services/agent/internal/server"
 	"github.com/streamhouse/streamhouse/services/agent/internal/session"
@@ -31,6 +32,7 @@ type Agent struct {
 	services *rpc.Services
 	server   *server.Server
 	observed *observation
+	peers    *peer.Client // nil on an exclusive store
 	ready    chan struct{}
 }
 
@@ -50,6 +52,9 @@ func New(cfg Config, opts ...Option) (*Agent, error) {
 	a.catalog = topics.New(a.stores.rows, uint32(cfg.Limits.MaxPartitions))
 	a.services = rpc.New(rpc.Options{Release: Version(), Zone: cfg.Zone, MaxBatchBytes: int(cfg.Limits.MaxBatchBytes), Prices: a.prices()},
 		a.catalog, a.stores.rows, a.stats)
+	if a.peers, err = a.dialPeers(o); err != nil {
+		return nil, errors.Join(err, a.stores.close())
+	}
 	if a.server, err = a.listen(o); err != nil {
 		return nil, errors.Join(err, a.stores.close())
 	}
@@ -97,6 +102,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	serving.Wait()
 	a.services.Wait()
 	a.services.SetHost(nil).Close()
+	if a.peers != nil {
+		a.peers.Close()
+	}
 	return errors.Join(err, a.stores.close())
 }
 
@@ -130,10 +138,14 @@ func (a *Agent) live(ctx, life context.Context) error {
 // liveOnce runs one session to its end. The session's uploads and commits run
 // under its own context, which outlives ctx until the drain is over.
 func (a *Agent) liveOnce(ctx, life context.Context) (again bool, err error) {
-	h, err := host.Start(ctx, a.hostOptions(), host.Deps{
+	deps := host.Deps{
 		Objects: a.stores.objects, Rows: a.stores.rows, Catalog: a.catalog, Counters: a.stats,
-		Dead: func(string) bool { return true }, Logger: a.log, // the store is held under a lock
-	})
+		Exclusive: a.stores.exclusive, Logger: a.log,
+	}
+	if a.peers != nil {
+		deps.Peers = a.peers
+	}
+	h, err := host.Start(ctx, a.hostOptions(), deps)
 	if err != nil {
 		return ctx.Err() == nil && life.Err() == nil, err
 	}
@@ -176,8 +188,20 @@ func (a *Agent) drain(life context.Context, h *host.Host) error {
 	if err := h.Leave(ctx); err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}
+	if h.Moved() {
+		grace, cancel := context.WithTimeout(ctx, moveLimit)
+		defer cancel()
+		a.services.Linger(grace, moveQuiet)
+	}
 	return nil
 }
+
+// After its partitions have gone to others, an agent tells clients where, until
+// none has asked for moveQuiet, and no longer than moveLimit.
+const (
+	moveQuiet = time.Second
+	moveLimit = 10 * time.Second
+)
 
 func (a *Agent) hostOptions() host.Options {
 	return host.Options{

@@ -84,16 +84,20 @@ const (
 	StoreMemory = "memory"
 	// StoreAWS is an S3 bucket and DynamoDB tables, which many agents share.
 	StoreAWS = "aws"
+	// StoreRemote is a store server of this machine, shared by several agents.
+	StoreRemote = "remote"
 )
 
 // StoreConfig says where the log lives.
 type StoreConfig struct {
-	// Kind is StoreFiles, the default, StoreMemory or StoreAWS.
+	// Kind is StoreFiles, the default, StoreMemory, StoreAWS or StoreRemote.
 	Kind string
 	// Dir is the folder of StoreFiles; default ./streamhouse-data.
 	Dir string
 	// AWS is for StoreAWS.
 	AWS AWSConfig
+	// Address is that of StoreRemote's server; default DefaultStoreAddress.
+	Address string
 
 	// What follows is for tests and benchmarks.
 
@@ -224,6 +228,7 @@ func (c Config) WithDefaults() Config {
 	c.Store.Kind = cmp.Or(c.Store.Kind, StoreFiles)
 	c.Store.Dir = cmp.Or(c.Store.Dir, "./streamhouse-data")
 	c.Store.AWS.TablePrefix = cmp.Or(c.Store.AWS.TablePrefix, "streamhouse")
+	c.Store.Address = cmp.Or(c.Store.Address, DefaultStoreAddress)
 	c.Flush.Bytes = cmp.Or(c.Flush.Bytes, 4<<20)
 	c.Flush.Age = cmp.Or(c.Flush.Age, 100*time.Millisecond)
 	c.Flush.MaxPerSecond = cmp.Or(c.Flush.MaxPerSecond, 10)

@@ -41,12 +41,13 @@ func (c *Config) registerListeners(fs *pflag.FlagSet) {
 
 func (c *Config) registerStore(fs *pflag.FlagSet) {
 	s := &c.Store
-	fs.StringVar(&s.Kind, "store", s.Kind, "`kind` of store: files, aws, or memory, which forgets everything with the process")
+	fs.StringVar(&s.Kind, "store", s.Kind, "`kind` of store: files; aws; memory, which forgets everything with the process; or remote, a store server")
 	fs.StringVar(&s.Dir, "store-dir", s.Dir, "`folder` of --store files")
 	fs.StringVar(&s.AWS.Bucket, "store-bucket", s.AWS.Bucket, "S3 `bucket` of --store aws")
 	fs.StringVar(&s.AWS.BucketPrefix, "store-bucket-prefix", s.AWS.BucketPrefix, "`prefix` of the keys of all objects in the bucket")
 	fs.StringVar(&s.AWS.TablePrefix, "store-table-prefix", s.AWS.TablePrefix, "`prefix` of the names of the DynamoDB tables of --store aws")
 	fs.StringVar(&s.AWS.EndpointURL, "store-endpoint-url", s.AWS.EndpointURL, "`url` in place of AWS's own endpoints (default what AWS_ENDPOINT_URL says)")
+	fs.StringVar(&s.Address, "store-address", s.Address, "`host:port` of the store server of --store remote")
 	fs.StringVar(&s.PutLatency, "store-put-latency", s.PutLatency, "added to every write of an object: `p50/p99`, as in 60ms/200ms")
 	fs.StringVar(&s.CommitLatency, "store-commit-latency", s.CommitLatency, "added to every write of a row: `p50/p99`, as in 4ms/10ms")
 	fs.Var(&listValue{list: &s.Faults}, "store-fault", "`rule` for requests that fail, as in op=put,every=7,kind=err-after")

@@ -150,7 +150,10 @@ func (r *rules) pair(cert, key, certName, keyName string) {
 }
 
 func (r *rules) store(s StoreConfig) {
-	r.oneOf("--store", s.Kind, StoreFiles, StoreAWS, StoreMemory)
+	r.oneOf("--store", s.Kind, StoreFiles, StoreAWS, StoreMemory, StoreRemote)
+	host, _, err := net.SplitHostPort(s.Address)
+	r.check(s.Kind != StoreRemote || err == nil && loopback(host),
+		"--store-address is %q: give HOST:PORT of this machine's loopback, for a store server has no security", s.Address)
 	r.check(s.Kind != StoreFiles || s.Dir != "", "--store files needs a folder: give one with --store-dir")
 	r.check(s.MemoryKeepBytes >= 0, "--store-memory-keep-bytes is %d: give a size, or 0 to keep all", s.MemoryKeepBytes)
 	r.check(s.MemoryKeepBytes == 0 || s.Kind == StoreMemory, "--store-memory-keep-bytes would let --store files lose data: use --store memory, or leave it out")

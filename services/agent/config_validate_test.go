@@ -40,7 +40,7 @@ func TestRefusedConfigs(t *testing.T) {
 		{"certificate without key", func(c *Config) { c.TLS.CertFile = "c" }, "give --tls-cert-file and --tls-key-file"},
 		{"authority alone", func(c *Config) { c.TLS.ClientCAPEM = "ca" }, "give STREAMHOUSE_TLS_CERT_PEM and STREAMHOUSE_TLS_KEY_PEM"},
 		{"files and texts", func(c *Config) { c.TLS = TLSConfig{CertFile: "c", KeyFile: "k", KeyPEM: "k"} }, "use one form only"},
-		{"kind of store", func(c *Config) { c.Store.Kind = "s3" }, `--store is "s3": give files, aws or memory`},
+		{"kind of store", func(c *Config) { c.Store.Kind = "s3" }, `--store is "s3": give files, aws, memory or remote`},
 		{"no bucket", func(c *Config) { c.Store.Kind = StoreAWS }, "Terraform's output `bucket`"},
 		{"bucket of no store", func(c *Config) { c.Store.AWS.Bucket = "b" }, `--store-bucket is for --store aws, and --store is "files"`},
 		{"bucket prefix", func(c *Config) { c.Store = onAWS(AWSConfig{BucketPrefix: "/a"}) }, `--store-bucket-prefix is "/a"`},

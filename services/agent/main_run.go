@@ -29,7 +29,8 @@ const (
 // returns the exit code: 0 after a clean drain, 1 when the agent could not
 // start, go on or drain, 2 when the settings are wrong. A second signal does
 // not wait for the drain: Main returns 128 and the signal's number at once.
-// Args are without the program's name. Settings also come from the process's
+// Args are without the program's name. When the first is "store", Main serves a
+// store to several agents instead; docs/configuration.md tells more. Settings also come from the process's
 // environment and from a file; see Config.Load.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	signals := make(chan os.Signal, 2)
@@ -60,6 +61,9 @@ type process struct {
 func (p *process) main(ctx context.Context, args []string) int {
 	if len(args) > 0 && args[0] == healthCommand {
 		return p.health(ctx, args[1:])
+	}
+	if len(args) > 0 && args[0] == storeCommand {
+		return p.storeMain(ctx, args[1:])
 	}
 	var cfg Config
 	fs := p.flags(&cfg)

@@ -87,5 +87,5 @@ func (a *Agent) now() metrics.Now {
 		return metrics.Now{}
 	}
 	used, limit := h.Pipeline.Buffered()
-	return metrics.Now{BufferedBytes: used, BufferLimit: limit, Leases: len(h.Pipeline.Tenures())}
+	return metrics.Now{BufferedBytes: used, BufferLimit: limit, Leases: len(h.Pipeline.Tenures()), Unowned: h.Unowned()}
 }

@@ -8,8 +8,12 @@ import (
 	"runtime/debug"
 
 	"google.golang.org/grpc"
+	grpccredentials "google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/streamhouse/streamhouse/proto/wire"
 	"github.com/streamhouse/streamhouse/services/agent/internal/credentials"
+	"github.com/streamhouse/streamhouse/services/agent/internal/peer"
 	"github.com/streamhouse/streamhouse/services/agent/internal/server"
 )
 
@@ -20,6 +24,7 @@ type options struct {
 	logger    *slog.Logger
 	listeners map[string]net.Listener
 	memory    *Memory
+	dial      Dialer
 }
 
 // WithLogger sends the agent's log to l; by default it has none.
@@ -33,6 +38,13 @@ func WithListener(name string, l net.Listener) Option {
 
 // WithMemory keeps everything in m, whatever store is configured.
 func WithMemory(m *Memory) Option { return func(o *options) { o.memory = m } }
+
+// Dialer connects to an address.
+type Dialer func(ctx context.Context, address string) (net.Conn, error)
+
+// WithDialer reaches other agents by d instead of TCP: for tests without a
+// network.
+func WithDialer(d Dialer) Option { return func(o *options) { o.dial = d } }
 
 func applyOptions(opts []Option) options {
 	o := options{logger: slog.New(slog.DiscardHandler), listeners: map[string]net.Listener{}}
@@ -75,6 +87,44 @@ func (a *Agent) listen(o options) (*server.Server, error) {
 	}
 	opts.Register = func(name string, s *grpc.Server) {
 		a.services.Register(s, name, func() string { return a.server.Advertised()[name] })
+		if a.peers != nil && name == a.cfg.peerListener() {
+			peer.Register(s, a.services.Host)
+		}
 	}
 	return server.New(context.Background(), opts)
+}
+
+// peerListener is the listener on which agents talk to each other: the internal
+// one, or the first where none has that name.
+func (c Config) peerListener() string {
+	for _, l := range c.Listeners {
+		if l.Name == DefaultListener.Name {
+			return l.Name
+		}
+	}
+	return c.Listeners[0].Name
+}
+
+// dialPeers makes the client for other agents; nil on an exclusive store, where
+// there are none.
+func (a *Agent) dialPeers(o options) (*peer.Client, error) {
+	if a.stores.exclusive {
+		return nil, nil
+	}
+	creds := insecure.NewCredentials()
+	if a.cfg.TLS.enabled() {
+		config, err := credentials.Client(credentials.Source(a.cfg.TLS), a.log)
+		if err != nil {
+			return nil, err
+		}
+		creds = grpccredentials.NewTLS(config)
+	}
+	opts := []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(wire.Codec())),
+	}
+	if o.dial != nil {
+		opts = append(opts, grpc.WithContextDialer(o.dial))
+	}
+	return peer.New(a.cfg.peerListener(), opts...), nil
 }

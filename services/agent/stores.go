@@ -13,6 +13,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/memory"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
+	"github.com/streamhouse/streamhouse/services/agent/internal/remote"
 	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 )
 
@@ -21,11 +22,19 @@ import (
 type Memory struct {
 	objects objstore.Store
 	rows    meta.Store
+	shared  bool
 }
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{objects: memory.NewObjects(), rows: memory.NewRows()}
+}
+
+// Shared is the same store for agents that run at the same time. Each watches
+// the others, as on a store of the cloud; over the Memory itself, an agent takes
+// everybody before it for dead.
+func (m *Memory) Shared() *Memory {
+	return &Memory{objects: m.objects, rows: m.rows, shared: true}
 }
 
 // stores are the two stores of an agent and what guards them.
@@ -34,6 +43,8 @@ type stores struct {
 	rows    meta.Store
 	unlock  func() error
 	faults  *faults.Injector
+	// exclusive: no other process can use the store while this one does.
+	exclusive bool
 }
 
 // openStores opens the configured stores. Requests are counted and timed
@@ -58,15 +69,18 @@ func openPlain(cfg StoreConfig, shared *Memory, counts *stats.Stats, log *slog.L
 	none := func() error { return nil }
 	switch {
 	case shared != nil:
-		return &stores{objects: shared.objects, rows: shared.rows, unlock: none}, nil
+		return &stores{objects: shared.objects, rows: shared.rows, unlock: none, exclusive: !shared.shared}, nil
 	case cfg.Kind == StoreMemory:
 		var objects objstore.Store = memory.NewObjects()
 		if cfg.MemoryKeepBytes > 0 {
 			objects = memory.NewSink(cfg.MemoryKeepBytes)
 		}
-		return &stores{objects: objects, rows: memory.NewRows(), unlock: none}, nil
+		return &stores{objects: objects, rows: memory.NewRows(), unlock: none, exclusive: true}, nil
 	case cfg.Kind == StoreAWS:
 		return openAWS(cfg.AWS, counts, log)
+	case cfg.Kind == StoreRemote:
+		objects, rows := remote.Dial(cfg.Address)
+		return &stores{objects: objects, rows: rows, unlock: none}, nil
 	default:
 		return openFiles(cfg.Dir)
 	}
@@ -90,7 +104,7 @@ func openFiles(dir string) (*stores, error) {
 	if err != nil {
 		return nil, errors.Join(err, objects.Close(), unlock())
 	}
-	return &stores{objects: objects, rows: rows, unlock: unlock}, nil
+	return &stores{objects: objects, rows: rows, unlock: unlock, exclusive: true}, nil
 }
 
 // inject adds the latency and the faults that tests and benchmarks ask for.

@@ -15,6 +15,7 @@ type Agent struct {
 	*agent.Agent
 
 	host  *host
+	addr  string
 	stop  context.CancelFunc
 	ended chan struct{}
 	err   error // of Run, once ended
@@ -73,12 +74,12 @@ func (w *World) Launch(edits ...Edit) *Agent {
 		edit(&cfg)
 	}
 	h := &host{listener: bufconn.Listen(1 << 15)}
-	running, err := agent.New(cfg, agent.WithMemory(w.memory), agent.WithListener("internal", h.listener))
+	running, err := agent.New(cfg, agent.WithMemory(w.memory), agent.WithListener("internal", h.listener), agent.WithDialer(w.net.dial))
 	if err != nil {
 		w.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(w.Context()))
-	a := &Agent{Agent: running, host: h, stop: stop, ended: make(chan struct{})}
+	a := &Agent{Agent: running, host: h, addr: cfg.Listeners[0].Address, stop: stop, ended: make(chan struct{})}
 	go func() { // Stop waits for it
 		a.err = running.Run(ctx)
 		close(a.ended)
@@ -116,6 +117,9 @@ func (a *Agent) Stop() error {
 	<-a.ended
 	return a.err
 }
+
+// Address is where the agent is reached.
+func (a *Agent) Address() string { return a.addr }
 
 // Cut takes the agent off the network: what its clients see of kill -9. Its
 // store is cut off by rules, or by the next agent, which seals its journal.

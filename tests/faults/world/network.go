@@ -52,22 +52,22 @@ func (n *network) find(address string) *host {
 
 var errRefused = errors.New("connection refused")
 
-func (n *network) dialer() grpc.DialOption {
-	return grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-		h := n.find(address)
-		if h == nil {
-			return nil, fmt.Errorf("dial %s: %w", address, errRefused)
-		}
-		conn, err := h.listener.DialContext(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("dial %s: %w", address, err)
-		}
-		if !h.keep(conn) {
-			_ = conn.Close() // nobody holds it yet
-			return nil, fmt.Errorf("dial %s: %w", address, errRefused)
-		}
-		return conn, nil
-	})
+func (n *network) dialer() grpc.DialOption { return grpc.WithContextDialer(n.dial) }
+
+func (n *network) dial(ctx context.Context, address string) (net.Conn, error) {
+	h := n.find(address)
+	if h == nil {
+		return nil, fmt.Errorf("dial %s: %w", address, errRefused)
+	}
+	conn, err := h.listener.DialContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", address, err)
+	}
+	if !h.keep(conn) {
+		_ = conn.Close() // nobody holds it yet
+		return nil, fmt.Errorf("dial %s: %w", address, errRefused)
+	}
+	return conn, nil
 }
 
 // keep notes a connection, or tells that the host is gone.

@@ -51,6 +51,10 @@ func New(t *testing.T) *World {
 	return w
 }
 
+// Share lets agents that are launched from now on work beside each other, in
+// place of each taking everybody before it for dead.
+func (w *World) Share() { w.memory = w.memory.Shared() }
+
 // end stops what still runs.
 func (w *World) end() {
 	for _, a := range w.agents {
@@ -85,14 +89,28 @@ func closeNow(p *producer.Producer) {
 // of the test hangs up.
 func (w *World) Dial() *grpc.ClientConn {
 	w.Helper()
-	conn := w.dial()
+	return w.keep(w.dial())
+}
+
+// DialTo is Dial to an agent of choice.
+func (w *World) DialTo(a *Agent) *grpc.ClientConn {
+	w.Helper()
+	return w.keep(w.dialTo(a.addr))
+}
+
+func (w *World) keep(conn *grpc.ClientConn) *grpc.ClientConn {
 	w.Cleanup(func() { hangUp(conn) })
 	return conn
 }
 
 func (w *World) dial() *grpc.ClientConn {
 	w.Helper()
-	conn, err := grpc.NewClient(entrance, w.net.dialer(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+	return w.dialTo(entrance)
+}
+
+func (w *World) dialTo(address string) *grpc.ClientConn {
+	w.Helper()
+	conn, err := grpc.NewClient(address, w.net.dialer(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 	if err != nil {
 		w.Fatal(err)

@@ -98,9 +98,10 @@ var reconnect = grpc.ConnectParams{
 
 // client is a connection to an agent and the services it offers.
 type client struct {
-	conn   *grpc.ClientConn
-	topics streamhousev1.TopicServiceClient
-	reads  streamhousev1.ConsumerServiceClient
+	conn    *grpc.ClientConn
+	topics  streamhousev1.TopicServiceClient
+	reads   streamhousev1.ConsumerServiceClient
+	cluster streamhousev1.ClusterServiceClient
 }
 
 // open makes a client. It does not connect yet: the first call does.
@@ -121,9 +122,10 @@ func (c *connection) open() (*client, error) {
 		return nil, usagef("--server %q is no address: %v", c.server, err)
 	}
 	return &client{
-		conn:   conn,
-		topics: streamhousev1.NewTopicServiceClient(conn),
-		reads:  streamhousev1.NewConsumerServiceClient(conn),
+		conn:    conn,
+		topics:  streamhousev1.NewTopicServiceClient(conn),
+		reads:   streamhousev1.NewConsumerServiceClient(conn),
+		cluster: streamhousev1.NewClusterServiceClient(conn),
 	}, nil
 }
 

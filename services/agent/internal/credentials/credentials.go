@@ -31,18 +31,44 @@ type Source struct {
 // be used, for example because only half of it is written, the old stays, and
 // log says so once per change. The settings are safe for concurrent use.
 func Server(source Source, log *slog.Logger) (*tls.Config, error) {
-	r := &reloader{source: source, log: log}
-	r.mu.state = stat(source)
-	config, leaf, err := load(source)
+	r, leaf, err := newReloader(source, log)
 	if err != nil {
 		return nil, err
 	}
 	logLoaded(log, leaf)
-	r.mu.config, r.mu.checked = config, time.Now()
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return r.current(), nil },
 	}, nil
+}
+
+// Client returns the settings for calls from one server to another like it. It
+// shows the same certificate, and trusts the authorities of clients, or those of
+// the system where there are none. The certificate is reloaded as by Server, the
+// authorities are not.
+func Client(source Source, log *slog.Logger) (*tls.Config, error) {
+	r, _, err := newReloader(source, log)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		RootCAs:    r.current().ClientCAs,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &r.current().Certificates[0], nil
+		},
+	}, nil
+}
+
+func newReloader(source Source, log *slog.Logger) (*reloader, *x509.Certificate, error) {
+	r := &reloader{source: source, log: log}
+	r.mu.state = stat(source)
+	config, leaf, err := load(source)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.mu.config, r.mu.checked = config, time.Now()
+	return r, leaf, nil
 }
 
 // checkEvery bounds how often the files are looked at.

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,39 +16,38 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/index"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/recovery"
-	"github.com/streamhouse/streamhouse/services/agent/internal/session"
 )
 
 // parallelSwaps is how many rows are written at a time: embedded stores make
 // many durable with one sync.
 const parallelSwaps = 64
 
-// reconcile drops the partitions of deleted topics and acquires what is free
-// or belongs to the dead.
-func (h *Host) reconcile(ctx context.Context) error {
+// reconcile compares what this session owns with what it should own: it drops
+// the partitions of deleted topics, takes over from the dead, acquires what is
+// free, and hands over what should be elsewhere. Next is when the next round is
+// due at the latest; zero is no particular time.
+func (h *Host) reconcile(ctx context.Context) (next time.Time, err error) {
 	list, err := h.deps.Catalog.Refresh(ctx)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	h.dropDeleted(list)
-	missing := h.missing(list)
-	if len(missing) == 0 {
-		return nil
-	}
-	rows, err := h.read(ctx, missing)
+	p, err := h.look(ctx, list)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
-	sealed, err := h.sealDead(ctx, rows)
-	if err != nil {
-		return err
+	missing := h.missing(p)
+	sealed, next, sealErr := h.challenge(ctx, p, len(missing) > 0)
+	strays, strayErr := h.findStrays(ctx, p, sealed)
+	doubtErr := h.resolveDoubts(ctx, p)
+	acquireErr := h.acquireMissing(ctx, append(missing, strays...), sealed)
+	h.countUnowned(p)
+	h.handOverExtra(p)
+	err = errors.Join(sealErr, strayErr, doubtErr, acquireErr)
+	if err == nil || onlyDamage(err) {
+		h.settle()
 	}
-	if len(sealed) > 0 { // what was read before the seal does not count (R4)
-		if rows, err = h.read(ctx, missing); err != nil {
-			return err
-		}
-	}
-	return h.acquireAll(ctx, h.takeable(rows, sealed))
+	return next, err
 }
 
 // dropDeleted ends the tenures of topics that are gone.
@@ -61,6 +61,11 @@ func (h *Host) dropDeleted(list []*meta.Topic) {
 			h.Drop(t)
 		}
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	gone := func(id flush.ID) bool { return !alive[id.Topic] }
+	maps.DeleteFunc(h.doubts, func(id flush.ID, _ uint64) bool { return gone(id) })
+	maps.DeleteFunc(h.later, func(id flush.ID, _ *delay) bool { return gone(id) })
 }
 
 // Drop ends a tenure whose topic is gone.
@@ -73,83 +78,118 @@ func (h *Host) Drop(t *flush.Tenure) {
 	delete(h.rows, t.ID)
 }
 
-func (h *Host) missing(list []*meta.Topic) map[flush.ID]bool {
-	missing := map[flush.ID]bool{}
-	for _, t := range list {
-		for p := range t.Partitions {
-			id := flush.ID{Topic: t.ID, Partition: p}
-			if h.Pipeline.Tenure(id) == nil {
-				missing[id] = true
+// missing lists what should be owned here and is not, without what is under way
+// and what has to wait after a failure.
+func (h *Host) missing(p *plan) (ids []flush.ID) {
+	now := time.Now()
+	for _, t := range p.topics {
+		for n := range t.Partitions {
+			id := flush.ID{Topic: t.ID, Partition: n}
+			if h.mine(p, id) && h.wanted(id, now) {
+				ids = append(ids, id)
 			}
 		}
 	}
-	return missing
+	return ids
 }
 
-// read reads the rows of partitions. One that was never owned has none yet; it
-// gets an empty one, which is created when it is acquired.
-func (h *Host) read(ctx context.Context, wanted map[flush.ID]bool) ([]*meta.Partition, error) {
-	byID := map[flush.ID]*meta.Partition{}
-	ids := map[uint32]bool{}
-	for id := range wanted {
-		byID[id] = &meta.Partition{Topic: id.Topic, Partition: id.Partition}
-		ids[id.Topic] = true
+func (h *Host) wanted(id flush.ID, now time.Time) bool {
+	if h.Pipeline.Tenure(id) != nil {
+		return false
 	}
-	for topic := range ids {
-		for row, err := range meta.Query[*meta.Partition](ctx, h.deps.Rows, meta.TopicHash(topic), 0) {
-			if err != nil {
-				return nil, fmt.Errorf("read partitions: %w", err)
-			}
-			if id := (flush.ID{Topic: row.Topic, Partition: row.Partition}); wanted[id] {
-				byID[id] = row
-			}
-		}
-	}
-	return slices.Collect(maps.Values(byID)), nil
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.busy[id] && !h.later[id].waits(now)
 }
 
-// sealDead seals the sessions that own rows and are dead, and returns their ids.
-func (h *Host) sealDead(ctx context.Context, rows []*meta.Partition) (sealed map[string]bool, err error) {
-	sealed = map[string]bool{}
-	for _, row := range rows {
-		if row.Owner == "" || row.Owner == h.Session.ID || sealed[row.Owner] || !h.deps.Dead(row.Owner) {
-			continue
+// claim keeps others from touching partitions; it returns those that nobody
+// else has claimed. What is claimed must be freed.
+func (h *Host) claim(ids []flush.ID) (claimed []flush.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, id := range ids {
+		if !h.busy[id] {
+			h.busy[id] = true
+			claimed = append(claimed, id)
 		}
-		if err := session.Seal(ctx, h.deps.Rows, row.Owner, h.Session.ID); err != nil {
-			return nil, err
-		}
-		h.deps.Logger.Info("took over a session", slog.String("sealed", row.Owner))
-		sealed[row.Owner] = true
 	}
-	return sealed, nil
+	return claimed
 }
 
-// takeable keeps what nobody owns, what a session owns that this round sealed,
-// and what an earlier try of ours won without hearing of it. An owner that came
-// between the seal and the second reading may be as dead as the one before it,
-// but its journal is open: its turn is the next round.
-func (h *Host) takeable(rows []*meta.Partition, sealed map[string]bool) []*meta.Partition {
-	return slices.DeleteFunc(rows, func(row *meta.Partition) bool {
-		return row.Owner != "" && row.Owner != h.Session.ID && !sealed[row.Owner]
+func (h *Host) free(ids []flush.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, id := range ids {
+		delete(h.busy, id)
+	}
+}
+
+// acquireMissing acquires those of the partitions that are free, or were left
+// by the sealed.
+func (h *Host) acquireMissing(ctx context.Context, ids []flush.ID, sealed map[string]bool) error {
+	ids = h.claim(ids)
+	defer h.free(ids)
+	found := map[flush.ID]string{}
+	rows, readErr := h.read(ctx, ids)
+	rows = slices.DeleteFunc(rows, func(row *meta.Partition) bool {
+		if h.takeable(row, sealed) {
+			return false
+		}
+		found[flush.ID{Topic: row.Topic, Partition: row.Partition}] = row.Owner
+		return true
 	})
+	h.mu.Lock()
+	h.found = found
+	h.mu.Unlock()
+	return errors.Join(readErr, h.acquireAll(ctx, rows))
 }
 
+// takeable is what nobody owns, what a session owned that was sealed before the
+// row was read, and what an earlier try of ours won without hearing of it. An
+// owner that came between the seal and the reading may be as dead as the one
+// before it, but its journal is open: its turn is another round.
+func (h *Host) takeable(row *meta.Partition, sealed map[string]bool) bool {
+	return row.Owner == "" || row.Owner == h.Session.ID || sealed[row.Owner]
+}
+
+// acquireAll recovers partitions, which are claimed, and makes them ours. One
+// that fails keeps none of the others.
 func (h *Host) acquireAll(ctx context.Context, rows []*meta.Partition) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	found, err := recovery.Run(ctx, h.deps.Rows, h.deps.Objects, rows)
 	if err != nil {
 		return err
 	}
+	var mu sync.Mutex
+	var errs []error
 	var group errgroup.Group
 	group.SetLimit(parallelSwaps)
 	for _, p := range found {
-		group.Go(func() error { return h.acquire(ctx, p) })
+		group.Go(func() error {
+			if err := h.acquire(ctx, p); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+			return nil
+		})
 	}
-	return group.Wait()
+	_ = group.Wait() // each failure is in errs
+	return errors.Join(errs...)
 }
 
 // acquire makes a partition ours under the next epoch, and begins the tenure.
 func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 	row := *p.Row
+	id := flush.ID{Topic: row.Topic, Partition: row.Partition}
+	if p.Err != nil {
+		if recovery.Final(p.Err) {
+			h.delay(id)
+		}
+		return &damage{id: id, err: p.Err}
+	}
 	if row.Owner != h.Session.ID {
 		if row.Owner != "" && p.End > row.Start {
 			row.Tenures = append(slices.Clone(row.Tenures), meta.Tenure{
@@ -159,14 +199,20 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 		}
 		row.Owner, row.Start, row.FirstSeq = h.Session.ID, p.End, h.Pipeline.FirstSeq()
 		row.Epoch++
-		if err := h.write(ctx, &row); err != nil {
+		h.doubtful(id, row.Version)
+		err := h.write(ctx, &row)
+		if !h.deps.Exclusive && lost(err) {
+			return nil // another agent was faster; the next round sees who
+		}
+		if err != nil {
 			return fmt.Errorf("acquire partition %d of topic %d: %w", row.Partition, row.Topic, err)
 		}
 	}
-	id := flush.ID{Topic: row.Topic, Partition: row.Partition}
 	log := index.New(row.LogStart, p.End, p.Ranges)
 	h.mu.Lock()
 	h.rows[id] = &row
+	delete(h.later, id)
+	delete(h.doubts, id)
 	h.mu.Unlock()
 	return h.Pipeline.Own(flush.NewTenure(id, row.Epoch, p.End, row.FirstSeq, log, p.State))
 }
@@ -182,5 +228,5 @@ func (h *Host) write(ctx context.Context, row *meta.Partition) error {
 
 // lost says that a row was changed by somebody else.
 func lost(err error) bool {
-	return errors.Is(err, meta.ErrConflict) || errors.Is(err, meta.ErrNotFound)
+	return errors.Is(err, meta.ErrConflict) || errors.Is(err, meta.ErrNotFound) || errors.Is(err, meta.ErrExists)
 }

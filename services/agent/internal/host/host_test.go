@@ -66,7 +66,7 @@ func (w *world) start() *running {
 		CacheBytes: 1 << 20,
 	}, Deps{
 		Objects: w.objects, Rows: w.rows, Catalog: w.catalog, Counters: &stats.Stats{},
-		Dead: func(string) bool { return true }, Logger: slog.New(slog.DiscardHandler),
+		Exclusive: true, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -3,160 +3,160 @@ package host
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/streamhouse/streamhouse/services/agent/internal/assign"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
-	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
-	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
 )
 
-// retryPause is how long to wait before something is tried again that the store
-// did not do.
-const retryPause = 50 * time.Millisecond
-
-// Leave ends the session in good order (R6): it refuses new batches, makes
-// durable what it took, answers for it, and only then gives the partitions
-// back and seals its own journal. Run must still be running, and Leave is
-// called once.
+// Leave ends the session in good order: it hands every partition to its next
+// owner, or gives it back where there is none, and seals its own journal. Run
+// must still be running, and Leave is called once. Afterwards Owner still tells
+// where the partitions went.
 func (h *Host) Leave(ctx context.Context) error {
 	close(h.leaving)
-	if err := h.Pipeline.Drain(ctx, errDraining()); err != nil {
-		return err
-	}
-	select {
-	case <-h.kept:
-	case <-ctx.Done():
-		return fmt.Errorf("wait for acquisitions: %w", context.Cause(ctx))
-	}
-	released, err := h.releaseFromPipeline(ctx)
-	if err != nil {
-		return err
-	}
-	if len(released) > 0 {
-		if err := h.releaseRows(ctx, released); err != nil {
+	h.Session.Withdraw()
+	p := h.withoutSelf()
+	if p == nil { // nobody to go to: producers shall wait
+		if err := h.Pipeline.Drain(ctx, errDraining()); err != nil {
 			return err
 		}
 	}
-	if err := h.Session.End(ctx); err != nil {
+	if err := h.quiet(ctx); err != nil {
 		return err
 	}
-	h.deps.Logger.Info("session ended", slog.String("session", h.Session.ID), slog.Int("released", len(released)))
+	held := h.Pipeline.Tenures()
+	var err error
+	if p == nil {
+		_, err = h.release(ctx, sorted(held), errDraining())
+	} else {
+		err = h.handOverAll(ctx, p, sorted(held))
+	}
+	if err != nil {
+		return err
+	}
+	if err := h.Session.End(ctx, h.Pipeline.FirstSeq()); err != nil {
+		return err
+	}
+	h.deps.Logger.Info("session ended", slog.String("session", h.Session.ID), slog.Int("released", len(held)))
 	return nil
 }
 
-// releaseFromPipeline takes every partition away from the pipeline: from here
-// on nothing can be committed under these epochs, whatever becomes of the rows.
-func (h *Host) releaseFromPipeline(ctx context.Context) ([]flush.Released, error) {
-	tenures := h.Pipeline.Tenures()
+// quiet waits until nothing is being acquired or handed over any more.
+func (h *Host) quiet(ctx context.Context) error {
+	idle := make(chan struct{})
+	go func() { // ends with the tasks, which end with Run
+		<-h.kept
+		h.tasks.wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for acquisitions: %w", context.Cause(ctx))
+	}
+}
+
+func sorted(tenures []*flush.Tenure) []*flush.Tenure {
 	slices.SortFunc(tenures, func(a, b *flush.Tenure) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
-	released := make([]flush.Released, 0, len(tenures))
-	for _, t := range tenures {
-		r, err := h.Pipeline.Release(ctx, t, errDraining())
-		if errors.Is(err, flush.ErrDisowned) {
-			continue // its topic was deleted meanwhile
-		}
-		if err != nil {
-			return nil, fmt.Errorf("release partition %d of topic %d: %w", t.Partition, t.Topic, err)
-		}
-		t.Index.Close(errDraining())
-		released = append(released, r)
-	}
-	return released, nil
+	return tenures
 }
 
-func (h *Host) releaseRows(ctx context.Context, released []flush.Released) error {
-	state, err := h.putStates(ctx, released)
-	if err != nil {
-		return err
-	}
-	var group errgroup.Group
-	group.SetLimit(parallelSwaps)
-	for i := range released {
-		group.Go(func() error { return h.releaseRow(ctx, &released[i], state) })
-	}
-	return group.Wait()
-}
-
-// putStates writes the producers' states of all released partitions as one
-// object: a segment without batches.
-func (h *Host) putStates(ctx context.Context, released []flush.Released) (string, error) {
-	object, err := segment.AppendHeader(nil, segment.Header{Session: h.Session.ID})
-	if err != nil {
-		return "", fmt.Errorf("write producer states: %w", err)
-	}
-	foot := &segment.Footer{Number: h.Pipeline.Flushes()}
-	for _, r := range released {
-		foot.Sections = append(foot.Sections, segment.Section{Topic: r.Topic, Partition: r.Partition, State: r.State})
-	}
-	object = segment.AppendFooter(object, foot)
-	body := objstore.Body{Parts: [][]byte{object}, Size: int64(len(object)), CRC32C: segment.Update(0, object)}
-	for {
-		key := flush.Key(h.Session.ID, foot.Number)
-		err := h.deps.Objects.Put(ctx, key, body)
-		if err == nil {
-			return key, nil
-		}
-		if pause(ctx) != nil {
-			return "", fmt.Errorf("write producer states: %w", err)
-		}
-	}
-}
-
-// releaseRow sends the release until it stands, or the row is no longer ours.
-func (h *Host) releaseRow(ctx context.Context, r *flush.Released, state string) error {
-	h.mu.Lock()
-	row := *h.rows[r.ID]
-	h.mu.Unlock()
-	for {
-		err := h.deps.Rows.Swap(ctx, h.released(row, r, state))
-		if err == nil {
-			return nil
-		}
-		if pause(ctx) != nil {
-			return fmt.Errorf("release partition %d of topic %d: %w", r.Partition, r.Topic, err)
-		}
-		now := &meta.Partition{Topic: r.Topic, Partition: r.Partition}
-		if err := h.deps.Rows.Get(ctx, now); lost(err) {
-			return nil
-		} else if err != nil {
-			continue
-		}
-		if now.Owner != h.Session.ID || now.Epoch != r.Epoch {
-			return nil // it stands, or somebody took over
-		}
-		row = *now
-	}
-}
-
-// released is a row after its release.
-func (h *Host) released(row meta.Partition, r *flush.Released, state string) *meta.Partition {
-	if r.End > row.Start {
-		row.Tenures = append(slices.Clone(row.Tenures), meta.Tenure{
-			Session: h.Session.ID, Epoch: r.Epoch, Start: row.Start, End: r.End,
-			FirstSeq: row.FirstSeq, EndSeq: h.Pipeline.FirstSeq(),
-		})
-	}
-	row.Owner, row.Start, row.FirstSeq = "", r.End, 0
-	row.State, row.StateEnd = state, r.End
-	return &row
-}
-
-func pause(ctx context.Context) error {
-	t := time.NewTimer(retryPause)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
+// withoutSelf plans for the time after this session, and without those that
+// could not be reached. It returns nil when there would be nobody; otherwise it
+// is what Owner tells from now on.
+func (h *Host) withoutSelf(unreachable ...string) *plan {
+	last := h.planned()
+	if last == nil {
 		return nil
 	}
+	p := &plan{view: last.view, live: last.live, topics: last.topics}
+	for _, m := range last.members {
+		if m.ID != h.Session.ID && !slices.Contains(unreachable, m.ID) {
+			p.members = append(p.members, m)
+		}
+	}
+	if len(p.members) == 0 {
+		return nil
+	}
+	p.owners = assign.Owners(p.members, p.topics)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.plan, h.found = p, nil
+	return p
 }
+
+// atOnce is how many partitions are handed to one agent at a time: none of them
+// waits for more than these.
+const atOnce = 64
+
+// handOverAll gives everything to its next owner. An agent that cannot be told,
+// or that cannot acquire, is left out, and others are told.
+func (h *Host) handOverAll(ctx context.Context, p *plan, tenures []*flush.Tenure) error {
+	byOwner := map[string][]*flush.Tenure{}
+	for _, t := range tenures {
+		to := p.owners[t.ID]
+		byOwner[to] = append(byOwner[to], t)
+	}
+	var mu sync.Mutex
+	var errs []error
+	var left []flush.ID // free, and nobody was told
+	var unreachable []string
+	var group sync.WaitGroup
+	for to, tenures := range byOwner {
+		group.Go(func() {
+			for part := range slices.Chunk(tenures, atOnce) {
+				ids, err := h.release(ctx, part, errMoved())
+				told := err == nil && (len(ids) == 0 || p.live[to] != nil && h.tell(ctx, p.live[to], ids))
+				mu.Lock()
+				if err != nil {
+					errs = append(errs, err)
+				} else if !told {
+					left = append(left, ids...)
+					unreachable = append(unreachable, to)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	h.tellOthers(ctx, left, unreachable)
+	if len(errs) > 0 {
+		return errs[0]
+	}
+	return nil
+}
+
+// tellOthers finds somebody for what is free. Without success the agents that
+// are left find it by themselves.
+func (h *Host) tellOthers(ctx context.Context, ids []flush.ID, unreachable []string) {
+	for len(ids) > 0 && ctx.Err() == nil {
+		p := h.withoutSelf(unreachable...)
+		if p == nil {
+			return
+		}
+		byOwner := map[string][]flush.ID{}
+		for _, id := range ids {
+			byOwner[p.owners[id]] = append(byOwner[p.owners[id]], id)
+		}
+		ids = nil
+		for to, some := range byOwner {
+			if to := p.live[to]; to == nil || !h.tell(ctx, to, some) {
+				ids = append(ids, some...)
+			}
+			if len(ids) > 0 {
+				unreachable = append(unreachable, to)
+			}
+		}
+	}
+}
+
+// next is the session that a plan gives a partition to.
+func (p *plan) next(id flush.ID) *meta.Session { return p.live[p.owners[id]] }

@@ -121,25 +121,30 @@ func Read(ctx context.Context, store meta.Store, session string, from uint64) it
 }
 
 // Seal ends a session's journal on behalf of the session by, and returns the
-// seq of the seal: no row below it can appear any more (R4). It tries until a
-// seal stands or ctx ends; a journal that is sealed already stays as it is.
+// seq of the seal: no row below it can appear any more (R4). From is a seq below
+// which all rows are known to stand. It tries until a seal stands or ctx ends; a
+// journal that is sealed already stays as it is.
 func Seal(ctx context.Context, store meta.Store, session, by string, from uint64) (uint64, error) {
-	for backoff := firstBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		end, err := sealOnce(ctx, store, session, by, from)
+	for backoff := firstBackoff; ; {
+		end, err := sealOnce(ctx, store, session, by, &from)
 		if err == nil {
 			return end, nil
+		}
+		if errors.Is(err, meta.ErrExists) && ctx.Err() == nil {
+			continue // a commit came first: whoever waits now loses to the next one too
 		}
 		if sleep(ctx, backoff) != nil {
 			return 0, fmt.Errorf("seal journal %s: %w", session, errors.Join(context.Cause(ctx), err))
 		}
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// sealOnce looks for the end and creates the seal there. Where somebody else
-// was faster, it looks again.
-func sealOnce(ctx context.Context, store meta.Store, session, by string, from uint64) (uint64, error) {
-	next := from
-	for row, err := range Read(ctx, store, session, from) {
+// sealOnce looks for the end, from *from on, and creates the seal there. Where
+// somebody else was faster, the next try goes on from there.
+func sealOnce(ctx context.Context, store meta.Store, session, by string, from *uint64) (uint64, error) {
+	next := *from
+	for row, err := range Read(ctx, store, session, next) {
 		if err != nil {
 			return 0, err
 		}
@@ -148,6 +153,7 @@ func sealOnce(ctx context.Context, store meta.Store, session, by string, from ui
 		}
 		next = row.Seq + 1
 	}
+	*from = next
 	err := store.Create(ctx, &meta.Entry{Session: session, Seq: next, Seal: true, By: by})
 	if err != nil {
 		return 0, err

@@ -64,6 +64,9 @@ type Session struct {
 	Beat        uint64 `json:"beat" dynamodbav:"beat"`
 	LeaseMillis int64  `json:"lease_ms" dynamodbav:"lease_ms"`
 	Sealed      bool   `json:"sealed" dynamodbav:"sealed"`
+	// Leaving is set by the owner when it drains: nothing more should be
+	// assigned to it.
+	Leaving bool `json:"leaving,omitempty" dynamodbav:"leaving,omitempty"`
 	// StartedMillis is informative: clocks of two machines are never compared.
 	StartedMillis int64 `json:"started_ms" dynamodbav:"started_ms"`
 }

@@ -30,11 +30,16 @@ type Partition struct {
 	State *flush.State
 	// EndSeq is behind the last row of the owner's journal.
 	EndSeq uint64
+	// Err is why the partition could not be recovered; the others were all the
+	// same.
+	Err error
 }
 
 // Run recovers partitions whose rows were read after the sessions that they
-// name were sealed. Each journal and each footer is read once, however many
-// partitions need it.
+// name were sealed, or had released them. Each journal and each footer is read
+// once, however many partitions need it. What cannot be read is tried again a
+// few times; then the partitions that need it have an Err. Run itself fails only
+// when ctx ends.
 func Run(ctx context.Context, rows meta.Store, objects objstore.Store, partitions []*meta.Partition) ([]*Partition, error) {
 	found := make([]*Partition, len(partitions))
 	wanted := tenures{}
@@ -44,18 +49,16 @@ func Run(ctx context.Context, rows meta.Store, objects objstore.Store, partition
 	}
 	for session, w := range wanted {
 		if err := w.read(ctx, rows, session); err != nil {
-			return nil, err
+			w.fail(err)
 		}
 	}
 	for _, p := range found {
-		if err := p.finish(); err != nil {
-			return nil, err
+		if p.Err == nil {
+			p.Err = p.finish()
 		}
 	}
-	if err := restoreStates(ctx, objects, found, time.Now()); err != nil {
-		return nil, err
-	}
-	return found, nil
+	restoreStates(ctx, objects, found, time.Now())
+	return found, context.Cause(ctx)
 }
 
 // tenures are what is looked for in the journals, by session.
@@ -63,8 +66,12 @@ type tenures map[string]*sessionTenures
 
 type sessionTenures struct {
 	from       uint64 // the lowest seq that matters
+	to         uint64 // no seq from here on matters; open while the seal ends it
 	partitions map[tenureID]*Partition
 }
+
+// open is the end of a journal that is read to its seal.
+const open = math.MaxUint64
 
 // tenureID says which commits count: those of the tenure's own epoch (R5).
 type tenureID struct {
@@ -75,44 +82,65 @@ type tenureID struct {
 func (t tenures) add(p *Partition) {
 	r := p.Row
 	for _, old := range r.Tenures {
-		t.want(old.Session, old.Epoch, old.FirstSeq, p)
+		t.want(old.Session, old.Epoch, old.FirstSeq, old.EndSeq, p)
 	}
 	if r.Owner != "" {
-		t.want(r.Owner, r.Epoch, r.FirstSeq, p)
+		t.want(r.Owner, r.Epoch, r.FirstSeq, open, p)
 	}
 }
 
-func (t tenures) want(session string, epoch, from uint64, p *Partition) {
+func (t tenures) want(session string, epoch, from, to uint64, p *Partition) {
 	w := t[session]
 	if w == nil {
 		w = &sessionTenures{from: from, partitions: map[tenureID]*Partition{}}
 		t[session] = w
 	}
-	w.from = min(w.from, from)
+	w.from, w.to = min(w.from, from), max(w.to, to)
 	w.partitions[tenureID{flush.ID{Topic: p.Row.Topic, Partition: p.Row.Partition}, epoch}] = p
 }
 
 // read passes a journal's commits to the partitions that they belong to.
 func (w *sessionTenures) read(ctx context.Context, rows meta.Store, session string) error {
-	end := w.from
-	for row, err := range journal.Read(ctx, rows, session, w.from) {
+	next := w.from
+	err := retry(ctx, func() error { return w.readFrom(ctx, rows, session, &next) })
+	if err != nil {
+		return err
+	}
+	for _, p := range w.partitions {
+		if p.Row.Owner == session {
+			p.EndSeq = next
+		}
+	}
+	return nil
+}
+
+// readFrom leaves next behind the last row that it passed on.
+func (w *sessionTenures) readFrom(ctx context.Context, rows meta.Store, session string, next *uint64) error {
+	if *next >= w.to {
+		return nil
+	}
+	for row, err := range journal.Read(ctx, rows, session, *next) {
 		if err != nil {
 			return err
 		}
 		if row.Seal {
-			break
+			return nil
 		}
 		if err := w.take(row); err != nil {
 			return fmt.Errorf("journal %s at %d: %w", session, row.Seq, err)
 		}
-		end = row.Seq + 1
-	}
-	for _, p := range w.partitions {
-		if p.Row.Owner == session {
-			p.EndSeq = end
+		if *next = row.Seq + 1; *next >= w.to {
+			return nil
 		}
 	}
 	return nil
+}
+
+// fail gives up what stands in a journal that cannot be read.
+func (w *sessionTenures) fail(err error) {
+	for _, p := range w.partitions {
+		p.Err = err
+	}
 }
 
 func (w *sessionTenures) take(row *meta.Entry) error {

@@ -118,7 +118,7 @@ func (w *world) run(row *meta.Partition) (*Partition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return found[0], nil
+	return found[0], found[0].Err
 }
 
 func (w *world) must(row *meta.Partition) *Partition {

@@ -25,34 +25,27 @@ const tailBytes = 64 << 10
 
 // restoreStates rebuilds the producers' states: the newest whole state of each
 // partition, from a release or from a footer, and every batch since.
-func restoreStates(ctx context.Context, objects objstore.Store, partitions []*Partition, now time.Time) error {
-	f := &footers{objects: objects, byKey: map[string]*segment.Footer{}}
-	if err := f.load(ctx, stateHolders(partitions)); err != nil {
-		return err
-	}
+func restoreStates(ctx context.Context, objects objstore.Store, partitions []*Partition, now time.Time) {
+	f := &footers{objects: objects, byKey: map[string]*segment.Footer{}, failed: map[string]error{}}
+	f.load(ctx, stateHolders(partitions))
 	since := map[*Partition]uint64{}
 	segments := map[string]int64{}
 	for _, p := range partitions {
-		end, err := p.restoreWhole(f, now)
-		if err != nil {
-			return err
+		if p.Err == nil {
+			since[p], p.Err = p.restoreWhole(f, now)
 		}
-		since[p] = end
 		for _, r := range p.Ranges {
-			if r.End() > end {
+			if p.Err == nil && r.End() > since[p] {
 				segments[r.Segment.Key] = r.Segment.Size
 			}
 		}
 	}
-	if err := f.load(ctx, segments); err != nil {
-		return err
-	}
+	f.load(ctx, segments)
 	for _, p := range partitions {
-		if err := p.restoreSince(f, since[p], now); err != nil {
-			return err
+		if p.Err == nil {
+			p.Err = p.restoreSince(f, since[p], now)
 		}
 	}
-	return nil
 }
 
 // stateHolders names the objects that hold the newest whole states. Sizes of
@@ -60,6 +53,9 @@ func restoreStates(ctx context.Context, objects objstore.Store, partitions []*Pa
 func stateHolders(partitions []*Partition) map[string]int64 {
 	holders := map[string]int64{}
 	for _, p := range partitions {
+		if p.Err != nil {
+			continue
+		}
 		if r := p.newestState(); r != nil {
 			holders[r.Segment.Key] = r.Segment.Size
 		} else if p.Row.State != "" {
@@ -92,7 +88,10 @@ func (p *Partition) restoreWhole(f *footers, now time.Time) (uint64, error) {
 	if key == "" {
 		return 0, nil
 	}
-	s := f.section(key, p)
+	s, err := f.section(key, p)
+	if err != nil {
+		return 0, err
+	}
 	if s == nil || s.State == nil {
 		return 0, fmt.Errorf("segment %s holds no producer state of partition %d of topic %d: %w",
 			key, p.Row.Partition, p.Row.Topic, segment.ErrCorrupt)
@@ -114,7 +113,10 @@ func (p *Partition) restoreSince(f *footers, from uint64, now time.Time) error {
 		if r.End() <= from {
 			continue
 		}
-		s := f.section(r.Segment.Key, p)
+		s, err := f.section(r.Segment.Key, p)
+		if err != nil {
+			return err
+		}
 		if s == nil || s.Records != r.Records || s.Size != r.Size {
 			return fmt.Errorf("segment %s does not hold what the journal says of partition %d of topic %d: %w",
 				r.Segment.Key, p.Row.Partition, p.Row.Topic, segment.ErrCorrupt)
@@ -135,49 +137,56 @@ func (p *Partition) restoreSince(f *footers, from uint64, now time.Time) error {
 type footers struct {
 	objects objstore.Store
 
-	mu    sync.Mutex
-	byKey map[string]*segment.Footer
+	mu     sync.Mutex
+	byKey  map[string]*segment.Footer
+	failed map[string]error
 }
 
-func (f *footers) load(ctx context.Context, sizes map[string]int64) error {
-	group, ctx := errgroup.WithContext(ctx)
+func (f *footers) load(ctx context.Context, sizes map[string]int64) {
+	var group errgroup.Group
 	group.SetLimit(parallelGets)
 	for key, size := range sizes {
-		if f.byKeyOf(key) != nil {
+		if footer, err := f.get(key); footer != nil || err != nil {
 			continue
 		}
 		group.Go(func() error {
-			footer, err := ReadFooter(ctx, f.objects, key, size)
-			if err != nil {
+			var footer *segment.Footer
+			err := retry(ctx, func() (err error) {
+				footer, err = ReadFooter(ctx, f.objects, key, size)
 				return err
-			}
+			})
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			f.byKey[key] = footer
+			if err != nil {
+				f.failed[key] = err
+			} else {
+				f.byKey[key] = footer
+			}
 			return nil
 		})
 	}
-	return group.Wait()
+	_ = group.Wait() // each failure is in failed
 }
 
-func (f *footers) byKeyOf(key string) *segment.Footer {
+func (f *footers) get(key string) (*segment.Footer, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.byKey[key]
+	return f.byKey[key], f.failed[key]
 }
 
-func (f *footers) section(key string, p *Partition) *segment.Section {
-	footer := f.byKeyOf(key)
+// section is what a segment's footer says of a partition; nil for nothing.
+func (f *footers) section(key string, p *Partition) (*segment.Section, error) {
+	footer, err := f.get(key)
 	if footer == nil {
-		return nil
+		return nil, err
 	}
 	for i := range footer.Sections {
 		s := &footer.Sections[i]
 		if s.Topic == p.Row.Topic && s.Partition == p.Row.Partition {
-			return s
+			return s, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // ReadFooter reads the footer of a segment of the given size; -1 reads the

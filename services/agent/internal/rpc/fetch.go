@@ -107,7 +107,7 @@ func (s *consumerServer) fetch(ctx context.Context, req *streamhousev1.FetchRequ
 		return 0, 0, err
 	}
 	if err := await(ctx, tenure, req.GetOffset(), wait); err != nil {
-		return 0, 0, err
+		return 0, 0, s.hint(tenure.ID, err)
 	}
 	if err := s.fetches.Acquire(ctx, int64(maxBytes)); err != nil {
 		return 0, 0, err

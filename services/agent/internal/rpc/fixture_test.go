@@ -59,7 +59,7 @@ func serve(t *testing.T, plan faults.Plan) *agent {
 		CacheBytes: 1 << 24,
 	}, host.Deps{
 		Objects: objects, Rows: rows, Catalog: catalog, Counters: counts,
-		Dead: func(string) bool { return true }, Logger: slog.New(slog.DiscardHandler),
+		Exclusive: true, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

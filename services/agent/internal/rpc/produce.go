@@ -33,7 +33,7 @@ func (s *producerServer) Produce(ctx context.Context, req *streamhousev1.Produce
 	answer := make(oneAnswer, 1)
 	b := &flush.Batch{Header: header, Parts: [][]byte{encoded}}
 	if err := h.Pipeline.Append(tenure.ID, b, answer, 0); err != nil {
-		return nil, refuse(ctx, err)
+		return nil, refuse(ctx, s.hint(tenure.ID, err))
 	}
 	select {
 	case a := <-answer:

@@ -44,6 +44,8 @@ type Services struct {
 	stats   *stats.Stats
 	fetches *semaphore.Weighted
 	host    atomic.Pointer[host.Host]
+	// refused is when somebody was sent to another agent last.
+	refused atomic.Pointer[time.Time]
 
 	mu       sync.Mutex
 	stopping bool
@@ -91,6 +93,7 @@ func (s *Services) Register(to grpc.ServiceRegistrar, listener string, address f
 	streamhousev1.RegisterConsumerServiceServer(to, &consumerServer{listening: l})
 	streamhousev1.RegisterTopicServiceServer(to, &topicServer{listening: l})
 	streamhousev1.RegisterAgentServiceServer(to, &agentServer{listening: l})
+	streamhousev1.RegisterClusterServiceServer(to, &clusterServer{listening: l})
 }
 
 // listening is the services as seen from one listener.
@@ -119,7 +122,7 @@ func (s *Services) owner() (*host.Host, error) {
 }
 
 // tenure finds the partition of a topic that this agent owns.
-func (s *Services) tenure(ctx context.Context, topic string, partition uint32) (*host.Host, *flush.Tenure, error) {
+func (s *listening) tenure(ctx context.Context, topic string, partition uint32) (*host.Host, *flush.Tenure, error) {
 	h, err := s.owner()
 	if err != nil {
 		return nil, nil, err
@@ -130,7 +133,7 @@ func (s *Services) tenure(ctx context.Context, topic string, partition uint32) (
 	}
 	own := h.Pipeline.Tenure(flush.ID{Topic: t.ID, Partition: partition})
 	if own == nil {
-		return nil, nil, s.notOwner(t, partition)
+		return nil, nil, s.hint(flush.ID{Topic: t.ID, Partition: partition}, s.notOwner(t, partition))
 	}
 	return h, own, nil
 }

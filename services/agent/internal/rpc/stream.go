@@ -91,7 +91,7 @@ func (s *producerServer) append(ctx context.Context, id flush.ID, b *wire.Arrive
 	}
 	err = h.Pipeline.Append(id, &flush.Batch{Header: header, Parts: b.Parts}, to, b.RequestID)
 	if errors.Is(err, reason.NotOwner) {
-		return s.explain(ctx, id, err)
+		return s.hint(id, s.explain(ctx, id, err))
 	}
 	return err
 }

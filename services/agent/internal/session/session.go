@@ -19,8 +19,9 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 )
 
-// ErrSealed is returned when another session took this one's place.
-var ErrSealed = errors.New("the session was sealed")
+// ErrSealed is returned when another session took this one's place: nothing more
+// can be committed, so it is an ErrFenced too.
+var ErrSealed = fmt.Errorf("the session was sealed: %w", journal.ErrFenced)
 
 // Options describe a session.
 type Options struct {
@@ -43,25 +44,51 @@ type Session struct {
 	store meta.Store
 	opts  Options
 	log   *slog.Logger
-	row   *meta.Session // used by Start, Run and End only, one after the other
+	now   chan struct{} // renew now
+	row   *meta.Session // as stored last; used by Start and Run only
 
 	mu      sync.Mutex
 	renewed time.Time // monotonic, from before the last renewal was sent
+	steady  time.Time // since when no renewal was missed
+	leaving bool
+	tried   uint64    // the beat that was sent last
+	lands   time.Time // from before it could stand
 }
 
 // Start registers a new session under a fresh id.
 func Start(ctx context.Context, store meta.Store, opts Options, log *slog.Logger) (*Session, error) {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
-	s := &Session{ID: hex.EncodeToString(id[:]), store: store, opts: opts, log: log, renewed: time.Now()}
+	now := time.Now()
+	s := &Session{
+		ID: hex.EncodeToString(id[:]), store: store, opts: opts, log: log,
+		now: make(chan struct{}, 1), renewed: now, steady: now,
+	}
 	s.row = &meta.Session{
 		ID: s.ID, Agent: opts.Agent, Addresses: opts.Addresses, Zone: opts.Zone, Release: opts.Release,
-		ReadsFormat: meta.Format, LeaseMillis: opts.Lease.Milliseconds(), StartedMillis: time.Now().UnixMilli(),
+		ReadsFormat: meta.Format, LeaseMillis: opts.Lease.Milliseconds(), StartedMillis: now.UnixMilli(),
 	}
 	if err := store.Create(ctx, s.row); err != nil {
 		return nil, fmt.Errorf("register session: %w", err)
 	}
 	return s, nil
+}
+
+// Describe tells about the session as its row does, without reading it.
+func (s *Session) Describe() *meta.Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &meta.Session{
+		ID: s.ID, Agent: s.opts.Agent, Addresses: s.opts.Addresses, Zone: s.opts.Zone, Release: s.opts.Release,
+		ReadsFormat: meta.Format, LeaseMillis: s.opts.Lease.Milliseconds(), Leaving: s.leaving,
+	}
+}
+
+// Renewed is when the lease was renewed last.
+func (s *Session) Renewed() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renewed
 }
 
 // Valid returns the refusal to give at a time when the lease is not renewed.
@@ -77,75 +104,20 @@ func (s *Session) Valid(now time.Time) error {
 	return reason.New(reason.LeaseExpired, "the agent could not renew its lease for %s", age.Round(time.Millisecond))
 }
 
-// Run renews the lease until ctx ends, and returns ErrSealed when it was
-// refused.
-func (s *Session) Run(ctx context.Context) error {
-	tick := time.NewTicker(s.opts.Heartbeat)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-		if err := s.beat(ctx); errors.Is(err, ErrSealed) {
-			return err
-		} else if err != nil && ctx.Err() == nil {
-			s.log.Warn("lease not renewed, trying again", slog.Any("error", err))
-		}
-	}
-}
-
-// beat renews once. A conflict is either the seal or an earlier beat of ours
-// whose answer was lost; the row tells.
-func (s *Session) beat(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Lease)
-	defer cancel()
-	for {
-		sent := time.Now()
-		s.row.Beat++
-		err := s.store.Swap(ctx, s.row)
-		if err == nil {
-			s.mu.Lock()
-			s.renewed = sent
-			s.mu.Unlock()
-			return nil
-		}
-		if !errors.Is(err, meta.ErrConflict) {
-			return fmt.Errorf("renew lease: %w", err)
-		}
-		if err := s.refresh(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// refresh reads the row anew and tells whether it is sealed.
-func (s *Session) refresh(ctx context.Context) error {
-	row := &meta.Session{ID: s.ID}
-	err := s.store.Get(ctx, row)
-	if errors.Is(err, meta.ErrNotFound) || err == nil && row.Sealed {
-		return ErrSealed
-	}
-	if err != nil {
-		return fmt.Errorf("read own session: %w", err)
-	}
-	s.row = row
-	return nil
-}
-
 // End seals the session itself, after it released what it held and stopped
-// appending: a later agent finds it finished.
-func (s *Session) End(ctx context.Context) error {
-	return Seal(ctx, s.store, s.ID, s.ID)
+// appending: a later agent finds it finished. All rows of its journal below from
+// are known to stand.
+func (s *Session) End(ctx context.Context, from uint64) error {
+	return Seal(ctx, s.store, s.ID, s.ID, from)
 }
 
 // Seal ends a session on behalf of the session by (R4): first its journal, so
 // that nothing can be committed any more, then its row, so that its heartbeats
 // are refused. Only then may anybody read what it left. It tries until both
-// stand or ctx ends: one lost answer of the store must not spoil a drain.
-func Seal(ctx context.Context, store meta.Store, id, by string) error {
-	if _, err := journal.Seal(ctx, store, id, by, 0); err != nil {
+// stand or ctx ends: one lost answer of the store must not spoil a drain. All
+// rows of the journal below from are known to stand.
+func Seal(ctx context.Context, store meta.Store, id, by string, from uint64) error {
+	if _, err := journal.Seal(ctx, store, id, by, from); err != nil {
 		return err
 	}
 	for {

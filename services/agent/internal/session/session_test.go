@@ -193,7 +193,7 @@ func TestSealed(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2500 * time.Millisecond)
-		if err := Seal(t.Context(), s.rows, s.ID, "next"); err != nil {
+		if err := Seal(t.Context(), s.rows, s.ID, "next", 0); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -235,16 +235,16 @@ func TestSealOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := &order{Store: rows}
-	if err := Seal(t.Context(), o, s.ID, "next"); err != nil {
+	if err := Seal(t.Context(), o, s.ID, "next", 0); err != nil {
 		t.Fatal(err)
 	}
 	if len(o.kinds) != 2 || o.kinds[0] != meta.Journal || o.kinds[1] != meta.Sessions {
 		t.Errorf("written were %v", o.kinds)
 	}
-	if err := s.End(t.Context()); err != nil { // again is no harm
+	if err := s.End(t.Context(), 0); err != nil { // again is no harm
 		t.Error(err)
 	}
-	if err := Seal(t.Context(), rows, "nobody", "next"); !errors.Is(err, meta.ErrNotFound) {
+	if err := Seal(t.Context(), rows, "nobody", "next", 0); !errors.Is(err, meta.ErrNotFound) {
 		t.Errorf("sealed who never was: %v", err)
 	}
 }
@@ -263,7 +263,7 @@ func TestSealedByTwo(t *testing.T) {
 						Seed: first, Commit: faults.Latency{P50: time.Millisecond, P99: 5 * time.Millisecond},
 						Rules: []faults.Rule{{First: 1 + first, Every: 4, Kind: kind, Pause: 30 * time.Millisecond}},
 					})
-					if err := Seal(t.Context(), injector.Rows(s.rows), s.ID, "next"); err != nil {
+					if err := Seal(t.Context(), injector.Rows(s.rows), s.ID, "next", 0); err != nil {
 						t.Errorf("fault %d, sealer %d: %v", first, i, err)
 					}
 					injector.Wait()
@@ -296,7 +296,7 @@ func TestSealGivesUp(t *testing.T) {
 			down := faults.New(faults.Plan{Rules: []faults.Rule{{Op: op, Every: 1, Kind: faults.ErrBefore}}})
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			if err := Seal(ctx, down.Rows(s.rows), s.ID, "next"); !errors.Is(err, faults.ErrInjected) && !errors.Is(err, context.DeadlineExceeded) {
+			if err := Seal(ctx, down.Rows(s.rows), s.ID, "next", 0); !errors.Is(err, faults.ErrInjected) && !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v: sealed with %v", op, err)
 			}
 			if s.stored().Sealed {

@@ -1,0 +1,36 @@
+package host
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
+)
+
+// An agent's rows land late, when the plan has given half of the partitions to
+// another one. It serves what it won, and hands it over. They stayed without
+// service for as long as it lived: the rows named it, and it did not know.
+func TestWonUnheard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 16)
+		defer c.stopAll()
+		late := c.start(faults.Plan{Rules: []faults.Rule{
+			{Op: faults.RowCreate, First: 2, Every: 1, Kind: faults.Late, Pause: 1500 * time.Millisecond},
+		}})
+		time.Sleep(100 * time.Millisecond)
+		other := c.start(faults.Plan{Rules: []faults.Rule{{Op: faults.RowCreate, First: 2, Every: 1, Kind: faults.ErrBefore}}})
+		time.Sleep(1800 * time.Millisecond)
+		for p := range c.topic.Partitions {
+			row := c.row(p)
+			if row.Owner != late.Session.ID {
+				t.Fatalf("partition %d belongs to %q: the test proves nothing", p, row.Owner)
+			}
+		}
+		late.network.Disarm()
+		other.network.Disarm()
+		if took := c.balanced(time.Minute); took > 5*time.Second {
+			t.Errorf("served after %s", took)
+		}
+	})
+}
