@@ -31,20 +31,31 @@ func WithTopic(name string) Option { return func(c *config) { c.topic = name } }
 // WithPartitioner sets how partitions are chosen. Default ByKey().
 func WithPartitioner(p Partitioner) Option { return func(c *config) { c.partitioner = p } }
 
+// WithBatchPolicy sets all limits of a batch. Default DefaultBatchPolicy(). The
+// three options below set one of them; of several options the last one holds.
+func WithBatchPolicy(p BatchPolicy) Option { return func(c *config) { c.batch = p } }
+
 // WithBatchRecords sets how many records close a batch. Default 100. For
 // throughput raise it, say to 1000: what a batch costs, here and at the agent,
 // is then shared by more records.
-func WithBatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } }
+func WithBatchRecords(n int) Option { return func(c *config) { c.batch.Records = n } }
 
 // WithBatchBytes sets how large a batch gets, in bytes before compression.
 // Default 1 MiB, at most 15 MiB. A record that is larger travels in a batch of
 // its own.
-func WithBatchBytes(n int) Option { return func(c *config) { c.batchBytes = n } }
+func WithBatchBytes(n int) Option { return func(c *config) { c.batch.Bytes = n } }
 
 // WithLinger sets how long a batch waits for more records. Default 100 ms.
 // With 0 a batch is sent as soon as its connection is free, so batches grow
 // with the load: the choice for low latency and for one Send at a time.
-func WithLinger(d time.Duration) Option { return func(c *config) { c.linger = d } }
+func WithLinger(d time.Duration) Option { return func(c *config) { c.batch.Linger = d } }
+
+// WithAdaptiveLinger makes a batch wait only while an earlier one of its
+// partition is on its way, and for the linger at the most. So a lone record, or
+// one Send after the other, does not wait at all, and under load batches grow
+// as without it. The price is a small batch in front of every burst. Default
+// off.
+func WithAdaptiveLinger() Option { return func(c *config) { c.adaptiveLinger = true } }
 
 // WithCompression sets the codec. Default S2, by measurement (see the package's
 // doc): of the three it costs the least CPU by far, it divides JSON logs by more

@@ -58,16 +58,17 @@ func (pt *partition) append(rec *batch.Record, size int, done func(Ack, error), 
 		pt.mu.Unlock()
 		return err
 	}
-	if pt.mu.open != nil && !pt.mu.open.fits(size, cfg.batchBytes) {
+	if b := pt.mu.open; b != nil && !cfg.batch.fits(len(b.callbacks), b.builder.Size(), size) {
 		before = pt.closeLocked()
 	}
 	if pt.mu.open == nil {
 		pt.openLocked(size)
 	}
-	pt.mu.open.add(rec, size, done, async)
-	if pt.mu.open.full(cfg.batchRecords, cfg.batchBytes) {
+	b := pt.mu.open
+	b.add(rec, size, done, async)
+	if cfg.batch.full(len(b.callbacks), b.builder.Size()) {
 		after = pt.closeLocked()
-	} else if cfg.linger == 0 {
+	} else if pt.eagerLocked() {
 		pt.scheduleLocked()
 	}
 	pt.mu.Unlock()
@@ -97,14 +98,23 @@ func (pt *partition) openLocked(size int) {
 	pt.armLocked(pt.closingTime(b))
 }
 
+// eagerLocked tells whether the open batch is to be sent as soon as the link is
+// free. With adaptive linger that is so while nothing is on its way: the next
+// answer is then soon enough for what comes after it, and nobody waits for
+// records that may never come.
+func (pt *partition) eagerLocked() bool {
+	cfg := &pt.p.cfg
+	return cfg.batch.Linger == 0 || cfg.adaptiveLinger && pt.mu.flying == 0
+}
+
 // closingTime is when the open batch is closed at the latest. With linger 0 it
 // is the link that closes it, and the delivery timeout stands behind that.
 func (pt *partition) closingTime(b *recordBatch) time.Time {
 	cfg := &pt.p.cfg
-	if cfg.linger == 0 {
+	if cfg.batch.Linger == 0 {
 		return b.born.Add(cfg.deliveryTimeout)
 	}
-	return b.born.Add(cfg.linger)
+	return cfg.batch.due(b.born)
 }
 
 // closeLocked ends the open batch, if there is one. The caller encodes what it
