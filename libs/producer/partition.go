@@ -1,10 +1,13 @@
 package producer
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer/internal/fifo"
+	"github.com/streamhouse/streamhouse/libs/producer/internal/quota"
 	"github.com/streamhouse/streamhouse/proto/batch"
 )
 
@@ -15,6 +18,7 @@ type partition struct {
 	p     *Producer
 	topic *topic
 	index uint32
+	share *quota.Share // of the buffer
 
 	mu struct {
 		sync.Mutex
@@ -43,7 +47,7 @@ type partition struct {
 }
 
 func newPartition(t *topic, index uint32, l *link) *partition {
-	pt := &partition{p: t.p, topic: t, index: index}
+	pt := &partition{p: t.p, topic: t, index: index, share: t.p.quota.NewShare()}
 	pt.mu.link = l
 	return pt
 }
@@ -79,6 +83,33 @@ func (pt *partition) append(rec *batch.Record, size int, done func(Ack, error), 
 		pt.encode(after)
 	}
 	return nil
+}
+
+// reserve takes room for a record.
+func (pt *partition) reserve(ctx context.Context, size int) error {
+	if pt.share.TryAcquire(size) {
+		return nil
+	}
+	if pt.p.cfg.failWhenFull {
+		return pt.fullError()
+	}
+	if err := pt.share.Acquire(ctx, size); err != nil {
+		return fmt.Errorf("wait for room in the buffer: %w", err)
+	}
+	return nil
+}
+
+func (pt *partition) fullError() error {
+	cfg := &pt.p.cfg
+	records, bytes := pt.p.quota.Used()
+	mine, mineBytes := pt.share.Used()
+	return fmt.Errorf("%w: %d of %d records and %d of %d bytes, of which this partition has %d and %d", ErrBufferFull,
+		records, cfg.maxBufferedRecords, bytes, cfg.maxBufferedBytes, mine, mineBytes)
+}
+
+// refusal is the error of a record that was never sent.
+func (pt *partition) refusal(err error) *Error {
+	return &Error{Topic: pt.topic.name, Partition: int32(pt.index), Outcome: NotDone, Err: err}
 }
 
 // refusesLocked returns why no more records are taken. Being asked under the

@@ -140,18 +140,21 @@ func newWaiter() any {
 // Callbacks are called one at a time by a goroutine of the library, those of a
 // partition in the order of their offsets. They must not block, nor call Flush
 // or Close: while a callback runs, none other does and no room is freed. A
-// callback may call SendAsync with WithFailWhenFull. After Close the callback
-// is called by SendAsync itself.
+// callback may call SendAsync with WithFailWhenFull.
+//
+// A record that is refused at once (there is no room and WithFailWhenFull is
+// set, it is too large, its topic is unknown, the producer is closed) is the
+// exception: SendAsync itself calls done before it returns. So refusals cost no
+// memory however many there are, but done may then run beside another
+// callback, must not need a lock that the caller holds, and must not send the
+// record again at once, for that would be refused inside it without end.
 func (p *Producer) SendAsync(ctx context.Context, rec Record, done func(Ack, error)) {
 	err := p.submit(ctx, &rec, done, true)
-	if err == nil {
-		return
-	}
-	if done == nil {
+	switch {
+	case err == nil:
+	case done == nil:
 		p.failures.note(err) // nobody else would ever hear of it
-		return
-	}
-	if !p.done.push(completion{refused: done, err: err}) {
+	default:
 		done(Ack{}, err)
 	}
 }
@@ -177,42 +180,27 @@ func (p *Producer) submit(ctx context.Context, rec *Record, done func(Ack, error
 	if size > p.cfg.maxRecord() {
 		return refusal(name, tooLarge(size, p.cfg.maxRecord()))
 	}
-	t, err := p.topicOf(ctx, name)
-	if err != nil {
-		return refusal(name, err)
-	}
-	if err := p.reserve(ctx, size); err != nil {
-		return refusal(name, err)
-	}
 	for {
-		err := t.append(rec, &out, size, done, async)
+		t, err := p.topicOf(ctx, name)
+		if err != nil {
+			return refusal(name, err)
+		}
+		pt, err := t.choose(rec)
+		if err != nil {
+			return refusal(name, err)
+		}
+		if err := pt.reserve(ctx, size); err != nil {
+			return pt.refusal(err)
+		}
+		err = pt.append(&out, size, done, async)
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, errTopicGone) {
-			if t, err = p.topicOf(ctx, name); err == nil {
-				continue
-			}
+		pt.share.Release(1, size)
+		if !errors.Is(err, errTopicGone) {
+			return pt.refusal(err)
 		}
-		p.quota.Release(1, size)
-		return refusal(name, err)
 	}
-}
-
-// reserve takes room for a record.
-func (p *Producer) reserve(ctx context.Context, size int) error {
-	if p.quota.TryAcquire(size) {
-		return nil
-	}
-	if p.cfg.failWhenFull {
-		records, bytes := p.quota.Used()
-		return fmt.Errorf("%w: %d of %d records and %d of %d bytes", ErrBufferFull,
-			records, p.cfg.maxBufferedRecords, bytes, p.cfg.maxBufferedBytes)
-	}
-	if err := p.quota.Acquire(ctx, size); err != nil {
-		return fmt.Errorf("wait for room in the buffer: %w", err)
-	}
-	return nil
 }
 
 func tooLarge(size, limit int) error {

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/streamhouse/streamhouse/proto/batch"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -171,12 +170,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// append puts a record into the partition that the partitioner chooses.
-func (t *topic) append(rec *Record, out *batch.Record, size int, done func(Ack, error), async bool) error {
+// choose returns the partition that the partitioner wants for a record.
+func (t *topic) choose(rec *Record) (*partition, error) {
 	partitions := *t.partitions.Load()
 	i := t.pick.Pick(*rec, len(partitions))
 	if i < 0 || i >= len(partitions) {
-		return fmt.Errorf("%w: the partitioner chose %d and the topic has %d", ErrInvalidPartition, i, len(partitions))
+		return nil, fmt.Errorf("%w: the partitioner chose %d and the topic has %d", ErrInvalidPartition, i, len(partitions))
 	}
-	return partitions[i].append(out, size, done, async)
+	return partitions[i], nil
 }
