@@ -36,7 +36,7 @@ func newManager(t *testing.T, policy producer.BatchPolicy) *producer.BatchManage
 	return m
 }
 
-func value(s string) producer.Record { return producer.Record{Value: []byte(s)} }
+func record(s string) producer.Record { return producer.Record{Value: []byte(s)} }
 
 // text is a batch's records as "a b c".
 func text(b *producer.Batch) string {
@@ -156,7 +156,7 @@ func TestBatchBufferAppend(t *testing.T) {
 func TestBatchBufferFlushOnSize(t *testing.T) {
 	b := newBuffer(t, producer.BatchPolicy{Records: 3, Bytes: 1 << 20, Linger: time.Hour})
 	for n := range 7 {
-		ready, err := b.Append(value(fmt.Sprint(n)))
+		ready, err := b.Append(record(fmt.Sprint(n)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func TestBatchBufferFlushOnBytes(t *testing.T) {
 		{huge, []string{medium, huge}},
 		{small, nil},
 	} {
-		ready, err := b.Append(value(c.value))
+		ready, err := b.Append(record(c.value))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestBatchBufferDrain(t *testing.T) {
 	}
 	for round := range uint64(2) {
 		for n := range 2 {
-			if _, err := b.Append(value(fmt.Sprint(n))); err != nil {
+			if _, err := b.Append(record(fmt.Sprint(n))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -261,7 +261,7 @@ func TestBatchManagerAppend(t *testing.T) {
 		value     string
 		want      string
 	}{{0, "a", ""}, {1, "b", ""}, {0, "c", "orders/0: a c"}, {0, "d", ""}, {1, "e", "orders/1: b e"}} {
-		ready, err := m.Append(topic, c.partition, value(c.value))
+		ready, err := m.Append(topic, c.partition, record(c.value))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +294,7 @@ func TestBatchManagerReadyBatches(t *testing.T) {
 
 func mustAppend(t *testing.T, m *producer.BatchManager, partition uint32, s string) []*producer.Batch {
 	t.Helper()
-	ready, err := m.Append(topic, partition, value(s))
+	ready, err := m.Append(topic, partition, record(s))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +389,7 @@ func TestBatchManagerMultiPartition(t *testing.T) {
 	for g := range 8 { // two goroutines for each of four partitions, of two topics
 		wg.Go(func() {
 			for n := range 1000 {
-				ready, err := m.Append([]string{"x", "y"}[g%2], uint32(g/2%2), value(fmt.Sprintf("%d-%d", g, n)))
+				ready, err := m.Append([]string{"x", "y"}[g%2], uint32(g/2%2), record(fmt.Sprintf("%d-%d", g, n)))
 				if err != nil {
 					t.Error(err)
 				}

@@ -18,6 +18,7 @@ import (
 type config struct {
 	topic       string
 	partitioner Partitioner
+	zone        string
 
 	batch          BatchPolicy
 	adaptiveLinger bool
@@ -39,6 +40,7 @@ type config struct {
 	deliveryTimeout  time.Duration
 	requestTimeout   time.Duration
 	dialTimeout      time.Duration
+	metadataMaxAge   time.Duration
 	breaker          CircuitBreakerPolicy
 
 	tls         *tls.Config
@@ -78,6 +80,7 @@ func defaultConfig() config {
 		requestTimeout:     30 * time.Second,
 		dialTimeout:        10 * time.Second,
 		breaker:            DefaultCircuitBreakerPolicy(),
+		metadataMaxAge:     5 * time.Minute,
 		plaintext:          true,
 		log:                slog.New(slog.DiscardHandler),
 	}
@@ -106,6 +109,7 @@ func (c *config) validate() error {
 	positive("WithDeliveryTimeout", c.deliveryTimeout)
 	positive("WithRequestTimeout", c.requestTimeout)
 	positive("WithDialTimeout", c.dialTimeout)
+	rule(c.metadataMaxAge >= time.Second, "WithMetadataMaxAge is %v: it must be at least 1s", c.metadataMaxAge)
 	rule(c.batch.Linger < c.deliveryTimeout, "WithLinger (%v) must be below WithDeliveryTimeout (%v): no record would be sent in time",
 		c.batch.Linger, c.deliveryTimeout)
 	rule(c.maxBufferedRecords >= c.batch.Records, "WithMaxBufferedRecords (%d) is below WithBatchRecords (%d): no batch would ever be full",
@@ -113,7 +117,7 @@ func (c *config) validate() error {
 	rule(c.maxBufferedBytes >= c.batch.Bytes, "WithMaxBufferedBytes (%d) is below WithBatchBytes (%d): no batch would ever be full",
 		c.maxBufferedBytes, c.batch.Bytes)
 	rule(c.compression <= S2, "WithCompression: %v is unknown: use NoCompression, LZ4, Zstd or S2", c.compression)
-	rule(c.partitioner != nil, "WithPartitioner is nil: use ByKey(), Manual() or your own")
+	rule(c.partitioner != nil, "WithPartitioner is nil: use ByKey(), RoundRobin(), Manual() or your own")
 	rule(c.plaintext || c.tls != nil, "WithTLS is nil: leave it out for plaintext, or pass &tls.Config{} for the system's roots")
 	rule(c.serverName == "" || c.tls != nil, "WithServerName has no effect without WithTLS: add it, with &tls.Config{} for the system's roots")
 	rule(c.log != nil, "WithLogger is nil: leave it out for silence")

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 )
 
 // onePartition makes the topic one that may use the whole buffer.
@@ -18,14 +18,14 @@ func (w *world) onePartition() { w.cluster.CreateTopic(topic, "a") }
 var stuck = map[string]func(w *world){
 	"dead": func(w *world) { w.cluster.Kill("b") },
 	"silent": func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Silent: a.Agent == "b"} })
+		w.script(func(a *producertest.Attempt) producertest.Reply { return producertest.Reply{Silent: a.Agent == "b"} })
 	},
 	"slow": func(w *world) {
-		w.script(func(a *fakeagent.Attempt) fakeagent.Reply {
+		w.script(func(a *producertest.Attempt) producertest.Reply {
 			if a.Agent == "b" {
-				return fakeagent.Reply{Delay: time.Minute}
+				return producertest.Reply{Delay: time.Minute}
 			}
-			return fakeagent.Reply{}
+			return producertest.Reply{}
 		})
 	},
 }
@@ -107,7 +107,7 @@ func TestRefusalsDoNotQueueBehindCallbacks(t *testing.T) {
 		release := make(chan struct{})
 		w.producer.SendAsync(w.Context(), producer.Record{}, func(producer.Ack, error) { <-release })
 		synctest.Wait() // its callback stands
-		w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Wait: release} })
+		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Wait: release} })
 		w.onePartitionIsFull()
 		for range 1000 {
 			told := false

@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
-	"github.com/streamhouse/streamhouse/libs/producer/internal/fakeagent"
+	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 )
 
 // answersAfter makes agents take that long.
 func (w *world) answersAfter(d time.Duration) {
-	w.script(func(*fakeagent.Attempt) fakeagent.Reply { return fakeagent.Reply{Delay: d} })
+	w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Delay: d} })
 }
 
 // One Send after the other never waits for records that do not come.
@@ -69,8 +69,7 @@ func TestLingerIsFixedByDefault(t *testing.T) {
 // needed.
 func TestBuffersOfIdlePartitionsAreFreed(t *testing.T) {
 	const many, each = 100, 256 << 10
-	c := fakeagent.New([]string{"a"})
-	t.Cleanup(c.Stop)
+	c := producertest.New(t)
 	owners := make([]string, many)
 	for i := range owners {
 		owners[i] = "a"

@@ -31,6 +31,11 @@ func WithTopic(name string) Option { return func(c *config) { c.topic = name } }
 // WithPartitioner sets how partitions are chosen. Default ByKey().
 func WithPartitioner(p Partitioner) Option { return func(c *config) { c.partitioner = p } }
 
+// WithZone tells in which zone the producer runs, in the words in which agents
+// tell theirs, such as "eu-central-1a". Records without a key then prefer
+// partitions whose owners are in the same zone; see ByKey. Default: none.
+func WithZone(zone string) Option { return func(c *config) { c.zone = zone } }
+
 // WithBatchPolicy sets all limits of a batch. Default DefaultBatchPolicy(). The
 // three options below set one of them; of several options the last one holds.
 func WithBatchPolicy(p BatchPolicy) Option { return func(c *config) { c.batch = p } }
@@ -139,12 +144,20 @@ func WithDeliveryTimeout(d time.Duration) Option { return func(c *config) { c.de
 // counts as broken and everything in flight on it is sent again. Default 30 s.
 func WithRequestTimeout(d time.Duration) Option { return func(c *config) { c.requestTimeout = d } }
 
-// WithDialTimeout limits one attempt to connect to an agent. Default 10 s.
+// WithDialTimeout limits one attempt to connect to an agent, and one round of
+// questions for a topic through all addresses that New was given. Default 10 s.
 func WithDialTimeout(d time.Duration) Option { return func(c *config) { c.dialTimeout = d } }
 
 // WithCircuitBreaker sets when an agent that cannot be reached is left alone,
 // and for how long. Default DefaultCircuitBreakerPolicy().
 func WithCircuitBreaker(b CircuitBreakerPolicy) Option { return func(c *config) { c.breaker = b } }
+
+// WithMetadataMaxAge sets after how long a topic is described anew although
+// nothing is wrong with it, to notice partitions that were added and owners that
+// could be nearer. It happens up to a fifth earlier, at random. Default 5
+// minutes, at least 1 s. Whenever an owner is not where it was, the topic is
+// described at once.
+func WithMetadataMaxAge(d time.Duration) Option { return func(c *config) { c.metadataMaxAge = d } }
 
 // WithTLS makes connections use TLS; client certificates in cfg make it mutual.
 // Without it connections are plaintext.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer/internal/fifo"
@@ -19,6 +20,10 @@ type partition struct {
 	topic *topic
 	index uint32
 	share *quota.Share // of the buffer
+
+	// What partitioners look at: mu.link, and the zone of the partition's owner.
+	owner atomic.Pointer[link]
+	zone  atomic.Pointer[string]
 
 	mu struct {
 		sync.Mutex
@@ -46,10 +51,18 @@ type partition struct {
 	}
 }
 
-func newPartition(t *topic, index uint32, l *link) *partition {
+func newPartition(t *topic, index uint32, l *link, zone string) *partition {
 	pt := &partition{p: t.p, topic: t, index: index, share: t.p.quota.NewShare()}
 	pt.mu.link = l
+	pt.owner.Store(l)
+	pt.zone.Store(&zone)
 	return pt
+}
+
+func (pt *partition) setZone(zone string) {
+	if *pt.zone.Load() != zone {
+		pt.zone.Store(&zone)
+	}
 }
 
 // append adds a record to the open batch, and closes the batch when it is

@@ -15,8 +15,7 @@ import (
 // Producer sends records. Make it with New, share it, and Close it: it is safe
 // for concurrent use, and one is enough for a process.
 type Producer struct {
-	cfg    config
-	target string
+	cfg config
 
 	// ctx ends, with ErrClosed, when Close has resolved everything. All
 	// goroutines run under it, and wg waits for them.
@@ -45,12 +44,16 @@ type Producer struct {
 }
 
 // New makes a producer for the agents at target, which is any gRPC name, such
-// as "localhost:9092" or "dns:///agents.internal:9092". It checks the options
-// and connects to nobody yet: agents need not be up, but the first record for
-// a topic waits until one of them is. The producer lives until Close; ctx is
-// only used for the values that it carries.
+// as "localhost:9092" or "dns:///agents.internal:9092", or several of them with
+// commas between. They are where it asks for topics: the one that answered last
+// first, and when that cannot be reached the others in turn. Records go to the
+// owners of partitions, wherever those are.
+//
+// New checks the options and connects to nobody yet: agents need not be up, but
+// the first record for a topic waits until one of them is. The producer lives
+// until Close; ctx is only used for the values that it carries.
 func New(ctx context.Context, target string, opts ...Option) (*Producer, error) {
-	p := &Producer{cfg: defaultConfig(), target: target}
+	p := &Producer{cfg: defaultConfig()}
 	for _, opt := range opts {
 		opt(&p.cfg)
 	}
@@ -60,7 +63,8 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 	if target == "" {
 		return nil, errors.New("new producer: no target: name an agent, such as localhost:9092")
 	}
-	if err := p.cfg.check(target); err != nil {
+	seeds, err := p.cfg.seeds(target)
+	if err != nil {
 		return nil, fmt.Errorf("new producer: %w", err)
 	}
 	conns, err := NewConnectionPool(p.cfg.pool())
@@ -68,7 +72,7 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 		return nil, fmt.Errorf("new producer: %w", err)
 	}
 	p.conns = conns
-	p.meta = &metadata{conns: conns, target: target, timeout: p.cfg.dialTimeout}
+	p.meta = &metadata{conns: conns, seeds: seeds, timeout: p.cfg.dialTimeout}
 	p.ctx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	p.quota = quota.New(p.cfg.maxBufferedRecords, p.cfg.maxBufferedBytes)
 	p.waiters.New = newWaiter
@@ -81,6 +85,7 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 	p.done = newCompletions()
 	p.closing.done = make(chan struct{})
 	p.wg.Go(func() { p.runDeliverer(p.ctx) })
+	p.wg.Go(func() { p.runRefresher(p.ctx) })
 	return p, nil
 }
 

@@ -41,6 +41,9 @@ func newTopic(p *Producer, name string, d *description) *topic {
 	t.observer, _ = t.pick.(BatchObserver)
 	t.partitions.Store(&[]*partition{})
 	t.grow(d)
+	if observer, ok := t.pick.(PartitionsObserver); ok {
+		observer.ObservePartitions(view{topic: t})
+	}
 	return t
 }
 
@@ -53,7 +56,7 @@ func (t *topic) grow(d *description) {
 	}
 	grown := append(make([]*partition, 0, len(d.owners)), now...)
 	for i := len(now); i < len(d.owners); i++ {
-		grown = append(grown, newPartition(t, uint32(i), t.p.link(d.owners[i], uint32(i))))
+		grown = append(grown, newPartition(t, uint32(i), t.p.link(d.owners[i], uint32(i)), d.zones[i]))
 	}
 	t.partitions.Store(&grown)
 }
@@ -136,6 +139,7 @@ func (t *topic) apply(d *description) {
 	t.grow(d)
 	for i, pt := range *t.partitions.Load() {
 		if i < len(d.owners) {
+			pt.setZone(d.zones[i])
 			pt.reroute(t.p.link(d.owners[i], pt.index))
 		}
 	}
