@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,9 +73,17 @@ func TestRefreshesAreStaggered(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.send(0, 0)
 		w.flush()
+		var mu sync.Mutex
 		var times []time.Duration
-		w.cluster.OnDescribe(func(string) error { times = append(times, now()); return nil })
+		w.cluster.OnDescribe(func(string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, now())
+			return nil
+		})
 		time.Sleep(100 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if n := len(times); n < 20 || n > 25 {
 			w.Fatalf("described %d times in 100 minutes", n)
 		}

@@ -35,6 +35,14 @@ type PartitionsObserver interface {
 	ObservePartitions(p Partitions)
 }
 
+// OutageObserver is what a TopicPartitioner implements if it wants to know when
+// records of a partition wait for an owner that cannot be reached.
+type OutageObserver interface {
+	// PartitionUnreachable is called after every attempt that failed. It must
+	// return at once and not call the producer.
+	PartitionUnreachable(partition int)
+}
+
 // Partitions are a topic's partitions as the producer sees them now. Its
 // methods are safe for concurrent use, take no lock and allocate nothing.
 type Partitions interface {

@@ -25,25 +25,28 @@ func newSticky() *sticky {
 // ObservePartitions makes the choice an informed one.
 func (s *sticky) ObservePartitions(p Partitions) { s.partitions = p }
 
-// Pick stays where it is, unless that cannot be reached: a batch for nobody may
-// not fill up for long.
+// Pick stays where it is.
 func (s *sticky) Pick(rec Record, partitions int) int {
 	if rec.Key != nil {
 		return murmur2.Partition(rec.Key, partitions)
 	}
-	now, n := s.current.Load(), uint32(partitions)
+	n := uint32(partitions)
 	if s.count.Load() != n {
 		s.count.Store(n)
 	}
-	if s.partitions == nil || n == 1 || s.partitions.State(int(now%n)).Reachable {
-		return int(now % n)
+	return int(s.current.Load() % n)
+}
+
+// PartitionUnreachable moves on, for a batch without linger may else be open for
+// as long as its agent is away.
+func (s *sticky) PartitionUnreachable(partition int) {
+	n, now := s.count.Load(), s.current.Load()
+	if n < 2 || now%n != uint32(partition) || s.partitions == nil {
+		return
 	}
-	next, rank := s.best(n)
-	if rank.standing == away {
-		return int(now % n) // none can be: do not scatter
+	if next, rank := s.best(n); rank.standing != away { // else none is better
+		s.current.CompareAndSwap(now, next)
 	}
-	s.current.CompareAndSwap(now, next)
-	return int(next)
 }
 
 // BatchClosed moves on, if it was the current partition's batch.

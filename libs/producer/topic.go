@@ -22,7 +22,8 @@ type topic struct {
 	name     string
 	id       uint32
 	pick     TopicPartitioner
-	observer BatchObserver // nil unless pick is one
+	observer BatchObserver  // nil unless pick is one
+	outages  OutageObserver // the same
 
 	// partitions only grows; every version of the slice is read without a lock.
 	partitions atomic.Pointer[[]*partition]
@@ -39,12 +40,20 @@ type topic struct {
 func newTopic(p *Producer, name string, d *description) *topic {
 	t := &topic{p: p, name: name, id: d.id, pick: p.cfg.partitioner.ForTopic(name)}
 	t.observer, _ = t.pick.(BatchObserver)
+	t.outages, _ = t.pick.(OutageObserver)
 	t.partitions.Store(&[]*partition{})
 	t.grow(d)
 	if observer, ok := t.pick.(PartitionsObserver); ok {
 		observer.ObservePartitions(view{topic: t})
 	}
 	return t
+}
+
+// unreachable notes that a partition's records wait for an owner that is away.
+func (t *topic) unreachable(partition uint32) {
+	if t.outages != nil {
+		t.outages.PartitionUnreachable(int(partition))
+	}
 }
 
 // grow adds the partitions that d has more. Only one goroutine calls it at a

@@ -24,6 +24,8 @@ const (
 // concurrent use.
 type Quota struct {
 	records, bytes uint64
+	// While no more than this is in use, no share can hold too much.
+	easyRecords, easyBytes uint64
 
 	used   atomic.Uint64
 	shares atomic.Int64 // how many were made
@@ -42,7 +44,10 @@ type Quota struct {
 
 // New makes a quota of so many records and bytes.
 func New(records, bytes int) *Quota {
-	return &Quota{records: uint64(records), bytes: uint64(bytes)}
+	q := &Quota{records: uint64(records), bytes: uint64(bytes)}
+	// Whoever holds all that is in use holds perFree times what is free.
+	q.easyRecords, q.easyBytes = q.records*perFree/(perFree+1), q.bytes*perFree/(perFree+1)
+	return q
 }
 
 func word(records, bytes int) uint64 { return uint64(records)<<byteBits | uint64(bytes) }
@@ -78,11 +83,13 @@ func (q *Quota) take(s *Share, need uint64) verdict {
 	for {
 		used := q.used.Load()
 		after := used + need
-		if after>>byteBits > q.records || after&byteMask > q.bytes {
-			return noRoom
-		}
-		if !s.mayHave(need, after) {
-			return overShare
+		if after>>byteBits > q.easyRecords || after&byteMask > q.easyBytes {
+			if after>>byteBits > q.records || after&byteMask > q.bytes {
+				return noRoom
+			}
+			if !s.mayHave(need, after) {
+				return overShare
+			}
 		}
 		if q.used.CompareAndSwap(used, after) {
 			s.used.Add(need)
