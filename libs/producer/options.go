@@ -70,15 +70,17 @@ func WithAdaptiveLinger() Option { return func(c *config) { c.adaptiveLinger = t
 func WithCompression(codec Codec) Option { return func(c *config) { c.compression = codec } }
 
 // WithMaxBufferedRecords limits the records that were taken and are not
-// resolved yet, over all partitions. Default 1,048,576.
+// resolved yet, over all partitions. Default 1,048,576. One partition of several
+// gets to two thirds of that.
 func WithMaxBufferedRecords(n int) Option { return func(c *config) { c.maxBufferedRecords = n } }
 
 // WithMaxBufferedBytes limits the encoded size of the same records, before
 // compression. Default 64 MiB. A record that is larger is refused.
 func WithMaxBufferedBytes(n int) Option { return func(c *config) { c.maxBufferedBytes = n } }
 
-// WithFailWhenFull makes records that find the buffer full fail with
-// ErrBufferFull. By default they wait for room until their context is done.
+// WithFailWhenFull makes records that find the buffer full, or their partition's
+// share of it, fail with ErrBufferFull; SendAsync then calls the callback itself.
+// By default they wait for room until their context is done.
 func WithFailWhenFull() Option { return func(c *config) { c.failWhenFull = true } }
 
 // WithConnections sets how many connections, each with a stream of its own, go
