@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -28,6 +29,9 @@ import (
 // measure is the library: this test program again, told so by the environment.
 const agentEnv = "STREAMHOUSE_BENCH_AGENT"
 
+// answerEnv is how long the agent takes for an answer.
+const answerEnv = "STREAMHOUSE_BENCH_ANSWER"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(agentEnv) != "" {
 		if err := runBlackHole(); err != nil {
@@ -38,8 +42,10 @@ func TestMain(m *testing.M) {
 	m.Run() // its result is the exit code
 }
 
-// blackHole acknowledges every batch at once and keeps nothing.
+// blackHole acknowledges every batch, at once or after a while, and keeps
+// nothing.
 type blackHole struct {
+	delay time.Duration
 	streamhousev1.UnimplementedProducerServiceServer
 	streamhousev1.UnimplementedTopicServiceServer
 }
@@ -50,10 +56,15 @@ func (blackHole) DescribeTopic(_ context.Context, req *streamhousev1.DescribeTop
 	return &streamhousev1.DescribeTopicResponse{Topic: &streamhousev1.Topic{Name: req.GetName(), Id: 1, PartitionCount: benchPartitions}}, nil
 }
 
-func (blackHole) ProduceStream(stream grpc.BidiStreamingServer[streamhousev1.ProduceStreamRequest, streamhousev1.ProduceStreamResponse]) error {
+func (h blackHole) ProduceStream(stream grpc.BidiStreamingServer[streamhousev1.ProduceStreamRequest, streamhousev1.ProduceStreamResponse]) error {
 	var next [benchPartitions]uint64
 	var in wire.Arrival
 	var out wire.Answers
+	if h.delay > 0 {
+		late := newLateAnswers(stream, h.delay)
+		defer late.stop()
+		stream = late
+	}
 	for {
 		if err := stream.RecvMsg(&in); err != nil {
 			return err // also when the client is done
@@ -61,7 +72,7 @@ func (blackHole) ProduceStream(stream grpc.BidiStreamingServer[streamhousev1.Pro
 		out.Answers = out.Answers[:0]
 		for i := range in.Batches {
 			b := &in.Batches[i]
-			h, err := batch.ParseHeader(b.Parts[0])
+			h, err := batch.ParseHeader(head(b.Parts))
 			if err != nil {
 				return err
 			}
@@ -75,14 +86,60 @@ func (blackHole) ProduceStream(stream grpc.BidiStreamingServer[streamhousev1.Pro
 	}
 }
 
+// head is the beginning of a batch, which lies across parts where the
+// transport's buffers end.
+func head(parts [][]byte) []byte {
+	all := parts[0]
+	for i := 1; len(all) < batch.HeaderSize && i < len(parts); i++ {
+		all = append(slices.Clip(all), parts[i]...)
+	}
+	return all
+}
+
+// lateAnswers sends a stream's answers later than it is told to.
+type lateAnswers struct {
+	grpc.BidiStreamingServer[streamhousev1.ProduceStreamRequest, streamhousev1.ProduceStreamResponse]
+	delay time.Duration
+	queue chan lateAnswer
+	ended chan struct{}
+}
+
+type lateAnswer struct {
+	answers []wire.Answer
+	due     time.Time
+}
+
+func newLateAnswers(stream grpc.BidiStreamingServer[streamhousev1.ProduceStreamRequest, streamhousev1.ProduceStreamResponse], delay time.Duration) *lateAnswers {
+	s := &lateAnswers{BidiStreamingServer: stream, delay: delay, queue: make(chan lateAnswer, 1<<16), ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		for a := range s.queue {
+			time.Sleep(time.Until(a.due))
+			_ = s.BidiStreamingServer.SendMsg(&wire.Answers{Answers: a.answers}) // the receiver notices the end
+		}
+	}()
+	return s
+}
+
+func (s *lateAnswers) SendMsg(m any) error {
+	s.queue <- lateAnswer{answers: slices.Clone(m.(*wire.Answers).Answers), due: time.Now().Add(s.delay)}
+	return nil
+}
+
+func (s *lateAnswers) stop() {
+	close(s.queue)
+	<-s.ended
+}
+
 func runBlackHole() error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
+	delay, _ := time.ParseDuration(os.Getenv(answerEnv)) // none if it is not set
 	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec()), grpc.MaxRecvMsgSize(16<<20),
 		grpc.InitialWindowSize(4<<20), grpc.InitialConnWindowSize(4<<20))
-	streamhousev1.RegisterProducerServiceServer(server, blackHole{})
+	streamhousev1.RegisterProducerServiceServer(server, blackHole{delay: delay})
 	streamhousev1.RegisterTopicServiceServer(server, blackHole{})
 	if _, err := fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
 		return err

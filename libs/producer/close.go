@@ -30,7 +30,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 func (p *Producer) flushAll(refuse error) *flushWait {
 	w := newFlushWait()
 	w.add()
-	if !p.done.push(completion{flush: w}) { // the callbacks of what was refused
+	if !p.done.push(completion{flush: w}) { // callbacks of what left its partition already
 		w.release()
 	}
 	for _, t := range p.topics.all(refuse != nil) {

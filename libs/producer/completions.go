@@ -13,9 +13,6 @@ import (
 type completion struct {
 	batch *recordBatch // resolved
 
-	refused func(Ack, error) // or: the callback of a record that was not taken
-	err     error
-
 	flush *flushWait // or: tell it that everything before was delivered
 }
 
@@ -83,8 +80,6 @@ func (p *Producer) complete(c completion) {
 	switch {
 	case c.batch != nil:
 		p.deliver(c.batch)
-	case c.refused != nil:
-		c.refused(Ack{}, c.err)
 	case c.flush != nil:
 		c.flush.release()
 	}
@@ -93,7 +88,7 @@ func (p *Producer) complete(c completion) {
 // deliver calls a batch's callbacks. Room is given back before them, so that a
 // callback that sends finds some.
 func (p *Producer) deliver(b *recordBatch) {
-	p.quota.Release(len(b.callbacks), b.bytes)
+	b.part.share.Release(len(b.callbacks), b.bytes)
 	ack := Ack{Topic: b.part.topic.name, Partition: b.part.index}
 	if b.err != nil {
 		p.reportFailure(b)

@@ -18,11 +18,11 @@ import (
 type config struct {
 	topic       string
 	partitioner Partitioner
+	zone        string
 
-	batchRecords int
-	batchBytes   int
-	linger       time.Duration
-	compression  Codec
+	batch          BatchPolicy
+	adaptiveLinger bool
+	compression    Codec
 
 	maxBufferedRecords int
 	maxBufferedBytes   int
@@ -40,6 +40,7 @@ type config struct {
 	deliveryTimeout  time.Duration
 	requestTimeout   time.Duration
 	dialTimeout      time.Duration
+	metadataMaxAge   time.Duration
 	breaker          CircuitBreakerPolicy
 
 	tls         *tls.Config
@@ -63,9 +64,7 @@ const maxRate = 1e6
 func defaultConfig() config {
 	return config{
 		partitioner:        ByKey(),
-		batchRecords:       100,
-		batchBytes:         1 << 20,
-		linger:             100 * time.Millisecond,
+		batch:              DefaultBatchPolicy(),
 		compression:        S2,
 		maxBufferedRecords: 1 << 20,
 		maxBufferedBytes:   64 << 20,
@@ -81,6 +80,7 @@ func defaultConfig() config {
 		requestTimeout:     30 * time.Second,
 		dialTimeout:        10 * time.Second,
 		breaker:            DefaultCircuitBreakerPolicy(),
+		metadataMaxAge:     5 * time.Minute,
 		plaintext:          true,
 		log:                slog.New(slog.DiscardHandler),
 	}
@@ -100,8 +100,7 @@ func (c *config) validate() error {
 	positive := func(name string, d time.Duration) {
 		rule(d > 0, "%s is %v: it must be positive", name, d)
 	}
-	upTo("WithBatchRecords", c.batchRecords, 1<<20)
-	upTo("WithBatchBytes", c.batchBytes, batch.MaxSize)
+	wrong = append(wrong, c.batch.check("WithBatchRecords", "WithBatchBytes", "WithLinger"))
 	upTo("WithMaxBufferedRecords", c.maxBufferedRecords, quota.MaxRecords)
 	upTo("WithMaxBufferedBytes", c.maxBufferedBytes, quota.MaxBytes)
 	upTo("WithConnections", c.connections, 16)
@@ -110,15 +109,15 @@ func (c *config) validate() error {
 	positive("WithDeliveryTimeout", c.deliveryTimeout)
 	positive("WithRequestTimeout", c.requestTimeout)
 	positive("WithDialTimeout", c.dialTimeout)
-	rule(c.linger >= 0, "WithLinger is %v: it must not be negative", c.linger)
-	rule(c.linger < c.deliveryTimeout, "WithLinger (%v) must be below WithDeliveryTimeout (%v): no record would be sent in time",
-		c.linger, c.deliveryTimeout)
-	rule(c.maxBufferedRecords >= c.batchRecords, "WithMaxBufferedRecords (%d) is below WithBatchRecords (%d): no batch would ever be full",
-		c.maxBufferedRecords, c.batchRecords)
-	rule(c.maxBufferedBytes >= c.batchBytes, "WithMaxBufferedBytes (%d) is below WithBatchBytes (%d): no batch would ever be full",
-		c.maxBufferedBytes, c.batchBytes)
+	rule(c.metadataMaxAge >= time.Second, "WithMetadataMaxAge is %v: it must be at least 1s", c.metadataMaxAge)
+	rule(c.batch.Linger < c.deliveryTimeout, "WithLinger (%v) must be below WithDeliveryTimeout (%v): no record would be sent in time",
+		c.batch.Linger, c.deliveryTimeout)
+	rule(c.maxBufferedRecords >= c.batch.Records, "WithMaxBufferedRecords (%d) is below WithBatchRecords (%d): no batch would ever be full",
+		c.maxBufferedRecords, c.batch.Records)
+	rule(c.maxBufferedBytes >= c.batch.Bytes, "WithMaxBufferedBytes (%d) is below WithBatchBytes (%d): no batch would ever be full",
+		c.maxBufferedBytes, c.batch.Bytes)
 	rule(c.compression <= S2, "WithCompression: %v is unknown: use NoCompression, LZ4, Zstd or S2", c.compression)
-	rule(c.partitioner != nil, "WithPartitioner is nil: use ByKey(), Manual() or your own")
+	rule(c.partitioner != nil, "WithPartitioner is nil: use ByKey(), RoundRobin(), Manual() or your own")
 	rule(c.plaintext || c.tls != nil, "WithTLS is nil: leave it out for plaintext, or pass &tls.Config{} for the system's roots")
 	rule(c.serverName == "" || c.tls != nil, "WithServerName has no effect without WithTLS: add it, with &tls.Config{} for the system's roots")
 	rule(c.log != nil, "WithLogger is nil: leave it out for silence")

@@ -33,6 +33,8 @@ func TestNewChecksItsOptions(t *testing.T) {
 		{"WithLinger (2m0s) must be below WithDeliveryTimeout (2m0s)", producer.WithLinger(2 * time.Minute)},
 		{"WithDeliveryTimeout is 0s: it must be positive", producer.WithDeliveryTimeout(0)},
 		{"WithRequestTimeout is 0s", producer.WithRequestTimeout(0)},
+		{"WithMetadataMaxAge is 0s: it must be at least 1s", producer.WithMetadataMaxAge(0)},
+		{"WithBatchRecords is 0: it must be from 1 to", producer.WithBatchPolicy(producer.BatchPolicy{})},
 		{"WithDialTimeout is 0s", producer.WithDialTimeout(0)},
 		{"WithCompression: codec 9 is unknown", producer.WithCompression(9)},
 		{"WithPartitioner is nil", producer.WithPartitioner(nil)},
@@ -59,7 +61,7 @@ func TestNewChecksItsOptions(t *testing.T) {
 }
 
 func TestNewChecksTheTarget(t *testing.T) {
-	for _, target := range []string{"", "unix:relative\x00path", "nosuchscheme://%zz"} {
+	for _, target := range []string{"", "localhost:1,", ",", "localhost:1,nosuchscheme://%zz", "unix:relative\x00path", "nosuchscheme://%zz"} {
 		if p, err := producer.New(t.Context(), target); err == nil {
 			t.Errorf("%q was taken", target)
 			_ = p.Close(t.Context())

@@ -28,9 +28,14 @@
 //	                        callbacks, by one goroutine
 //
 // The partitioner chooses a record's partition: by its key, as Kafka's clients
-// do, or, without a key, one after the other as batches fill up ([ByKey]). Any
-// agent answers for all topics; batches go straight to the agent that owns
-// their partition, and after it when the partition moves.
+// do, or, without a key, one after the other as batches fill up, the one with
+// the least backlog first ([ByKey]). Any agent answers for all topics; batches go
+// straight to the agent that owns their partition, and after it when the
+// partition moves. Partitions that are added are noticed within
+// [WithMetadataMaxAge].
+//
+// When a batch is closed is the [BatchPolicy]'s matter; there are three presets.
+// Those who send by themselves get the same batches from a [BatchManager].
 //
 // # Order and duplicates
 //
@@ -95,11 +100,14 @@
 // # Limits
 //
 // Memory is bounded by [WithMaxBufferedBytes] and [WithMaxBufferedRecords],
-// over all partitions together: records count from Send to their callback. So
-// records for an agent that is away can fill the buffer, until they run into
-// the delivery timeout; until it is full, other partitions are not held up.
-// Besides what is buffered, compression and reuse of buffers take about as much
-// again.
+// over all partitions together: records count from Send to their callback.
+// A partition holds at most twice what is free. So one whose agent is away
+// gets to two thirds of the buffer, k of them to 2k parts in 2k+1, until their
+// records run into the delivery timeout; those who send to them wait, or get
+// [ErrBufferFull], and all other partitions go on in what is left. A partition
+// that is the only one may fill the buffer. Besides what is buffered,
+// compression and reuse of buffers take about as much again, and idle
+// partitions nothing.
 //
 // # Tests
 //
@@ -125,5 +133,6 @@
 //	lz4          1.7        3.7            0.5
 //	zstd         3.0        6.3            0.1
 //
-// Measure yours: go test -bench . in this package.
+// Measure yours: go test -bench . in this package. docs/performance.md compares
+// the presets of [BatchPolicy].
 package producer

@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer"
 	"github.com/streamhouse/streamhouse/proto/reason"
+	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 )
 
 // Send a record and wait until it is durable.
@@ -90,12 +92,48 @@ func ExampleWithLinger_lowLatency() {
 }
 
 // As many records as possible.
-func ExampleWithBatchRecords_throughput() {
+func ExampleWithBatchPolicy_throughput() {
 	p, err := producer.New(context.Background(), "localhost:9092",
-		producer.WithBatchRecords(1000),
+		producer.WithBatchPolicy(producer.HighThroughputBatchPolicy()),
 		producer.WithMaxBufferedBytes(256<<20),
 		producer.WithConnections(2),
 	)
+	_, _ = p, err
+}
+
+// Batches of one's own making, sent by the unary call.
+func ExampleBatchManager() {
+	ctx := context.Background()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	var client streamhousev1.ProducerServiceClient // of a connection to the owner
+	m, err := producer.NewBatchManager(producer.DefaultBatchPolicy())
+	if err != nil {
+		log.Error("new batch manager", slog.Any("error", err))
+		return
+	}
+	producerID := rand.Uint64() | 1 // one for this run: a repeat is then recognised
+	send := func(batches []*producer.Batch) {
+		for _, b := range batches {
+			if _, err := client.Produce(ctx, b.Request(producerID)); err != nil {
+				log.Error("produce", slog.Uint64("sequence", b.Sequence), slog.Any("error", err))
+			}
+		}
+	}
+	for n := range 1000 {
+		full, err := m.Append("orders", uint32(n%3), producer.Record{Value: []byte("order")})
+		if err != nil {
+			log.Error("append", slog.Any("error", err))
+		}
+		send(full)
+		send(m.ReadyBatches())
+	}
+	send(m.FlushAll())
+}
+
+// Records without a key stay in the zone; traffic between zones is slower and
+// has its price.
+func ExampleWithZone() {
+	p, err := producer.New(context.Background(), "10.0.1.5:9092,10.0.2.5:9092", producer.WithZone("eu-central-1a"))
 	_, _ = p, err
 }
 

@@ -172,6 +172,7 @@ func TestCloseOutOfTimeResolvesEverything(t *testing.T) {
 // also while a topic is being looked up.
 func TestCloseWhileWaiting(t *testing.T) {
 	inWorld(t, options(producer.WithMaxBufferedRecords(100)), func(w *world) {
+		w.onePartition()
 		w.send(0, 0)
 		w.flush()
 		w.cluster.Kill("a")
@@ -255,6 +256,7 @@ func TestFullBufferBlocks(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, single(c.limit, producer.WithBatchBytes(500)), func(w *world) {
+				w.onePartition()
 				release := make(chan struct{})
 				w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Wait: release} })
 				value := make([]byte, 100)
@@ -288,6 +290,7 @@ func TestFullBufferBlocks(t *testing.T) {
 
 func TestFullBufferFails(t *testing.T) {
 	inWorld(t, single(producer.WithMaxBufferedRecords(5), producer.WithFailWhenFull()), func(w *world) {
+		w.onePartition()
 		release := make(chan struct{})
 		w.script(func(*producertest.Attempt) producertest.Reply { return producertest.Reply{Wait: release} })
 		w.send(0, 7)

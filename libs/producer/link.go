@@ -2,6 +2,7 @@ package producer
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/streamhouse/streamhouse/libs/producer/internal/fifo"
 )
@@ -14,6 +15,8 @@ type link struct {
 	agent *agent
 	slot  int // which of WithConnections
 	users int // partitions; links.mu guards it
+
+	down atomic.Bool // mu.lastErr is set, for those who do not lock
 
 	wake chan struct{} // capacity 1: look at the run queue again
 	mu   struct {
@@ -101,6 +104,7 @@ func (l *link) setLastError(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.lastErr = err
+	l.down.Store(err != nil)
 }
 
 func (l *link) isRunning() bool {
@@ -115,5 +119,8 @@ func (l *link) finished() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.running = l.mu.runq.Len() > 0
+	if !l.mu.running {
+		l.down.Store(false) // nobody tries any more, so nobody knows
+	}
 	return !l.mu.running
 }

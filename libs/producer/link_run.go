@@ -155,6 +155,7 @@ func (l *link) resolve() {
 	asked := map[*topic]bool{}
 	for _, pt := range l.popAll() {
 		pt.requeue(l)
+		pt.topic.unreachable(pt.index)
 		if !asked[pt.topic] {
 			asked[pt.topic] = true
 			pt.topic.refresh()

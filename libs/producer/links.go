@@ -23,10 +23,10 @@ type agent struct {
 }
 
 // link returns the link for a partition whose owner is at address; empty stands
-// for the target. It must be given back with unlink.
+// for a seed. It must be given back with unlink.
 func (p *Producer) link(address string, partition uint32) *link {
 	if address == "" {
-		address = p.target
+		address = p.meta.seed()
 	}
 	slot := int(partition) % p.cfg.connections
 	p.links.mu.Lock()

@@ -31,20 +31,36 @@ func WithTopic(name string) Option { return func(c *config) { c.topic = name } }
 // WithPartitioner sets how partitions are chosen. Default ByKey().
 func WithPartitioner(p Partitioner) Option { return func(c *config) { c.partitioner = p } }
 
+// WithZone tells in which zone the producer runs, in the words in which agents
+// tell theirs, such as "eu-central-1a". Records without a key then prefer
+// partitions whose owners are in the same zone; see ByKey. Default: none.
+func WithZone(zone string) Option { return func(c *config) { c.zone = zone } }
+
+// WithBatchPolicy sets all limits of a batch. Default DefaultBatchPolicy(). The
+// three options below set one of them; of several options the last one holds.
+func WithBatchPolicy(p BatchPolicy) Option { return func(c *config) { c.batch = p } }
+
 // WithBatchRecords sets how many records close a batch. Default 100. For
 // throughput raise it, say to 1000: what a batch costs, here and at the agent,
 // is then shared by more records.
-func WithBatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } }
+func WithBatchRecords(n int) Option { return func(c *config) { c.batch.Records = n } }
 
 // WithBatchBytes sets how large a batch gets, in bytes before compression.
 // Default 1 MiB, at most 15 MiB. A record that is larger travels in a batch of
 // its own.
-func WithBatchBytes(n int) Option { return func(c *config) { c.batchBytes = n } }
+func WithBatchBytes(n int) Option { return func(c *config) { c.batch.Bytes = n } }
 
 // WithLinger sets how long a batch waits for more records. Default 100 ms.
 // With 0 a batch is sent as soon as its connection is free, so batches grow
 // with the load: the choice for low latency and for one Send at a time.
-func WithLinger(d time.Duration) Option { return func(c *config) { c.linger = d } }
+func WithLinger(d time.Duration) Option { return func(c *config) { c.batch.Linger = d } }
+
+// WithAdaptiveLinger makes a batch wait only while an earlier one of its
+// partition is on its way, and for the linger at the most. So a lone record, or
+// one Send after the other, does not wait at all, and under load batches grow
+// as without it. The price is a small batch in front of every burst. Default
+// off.
+func WithAdaptiveLinger() Option { return func(c *config) { c.adaptiveLinger = true } }
 
 // WithCompression sets the codec. Default S2, by measurement (see the package's
 // doc): of the three it costs the least CPU by far, it divides JSON logs by more
@@ -54,15 +70,17 @@ func WithLinger(d time.Duration) Option { return func(c *config) { c.linger = d 
 func WithCompression(codec Codec) Option { return func(c *config) { c.compression = codec } }
 
 // WithMaxBufferedRecords limits the records that were taken and are not
-// resolved yet, over all partitions. Default 1,048,576.
+// resolved yet, over all partitions. Default 1,048,576. One partition of several
+// gets to two thirds of that.
 func WithMaxBufferedRecords(n int) Option { return func(c *config) { c.maxBufferedRecords = n } }
 
 // WithMaxBufferedBytes limits the encoded size of the same records, before
 // compression. Default 64 MiB. A record that is larger is refused.
 func WithMaxBufferedBytes(n int) Option { return func(c *config) { c.maxBufferedBytes = n } }
 
-// WithFailWhenFull makes records that find the buffer full fail with
-// ErrBufferFull. By default they wait for room until their context is done.
+// WithFailWhenFull makes records that find the buffer full, or their partition's
+// share of it, fail with ErrBufferFull; SendAsync then calls the callback itself.
+// By default they wait for room until their context is done.
 func WithFailWhenFull() Option { return func(c *config) { c.failWhenFull = true } }
 
 // WithConnections sets how many connections, each with a stream of its own, go
@@ -128,12 +146,20 @@ func WithDeliveryTimeout(d time.Duration) Option { return func(c *config) { c.de
 // counts as broken and everything in flight on it is sent again. Default 30 s.
 func WithRequestTimeout(d time.Duration) Option { return func(c *config) { c.requestTimeout = d } }
 
-// WithDialTimeout limits one attempt to connect to an agent. Default 10 s.
+// WithDialTimeout limits one attempt to connect to an agent, and one round of
+// questions for a topic through all addresses that New was given. Default 10 s.
 func WithDialTimeout(d time.Duration) Option { return func(c *config) { c.dialTimeout = d } }
 
 // WithCircuitBreaker sets when an agent that cannot be reached is left alone,
 // and for how long. Default DefaultCircuitBreakerPolicy().
 func WithCircuitBreaker(b CircuitBreakerPolicy) Option { return func(c *config) { c.breaker = b } }
+
+// WithMetadataMaxAge sets after how long a topic is described anew although
+// nothing is wrong with it, to notice partitions that were added and owners that
+// could be nearer. It happens up to a fifth earlier, at random. Default 5
+// minutes, at least 1 s. Whenever an owner is not where it was, the topic is
+// described at once.
+func WithMetadataMaxAge(d time.Duration) Option { return func(c *config) { c.metadataMaxAge = d } }
 
 // WithTLS makes connections use TLS; client certificates in cfg make it mutual.
 // Without it connections are plaintext.

@@ -1,10 +1,14 @@
 package producer
 
 import (
+	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamhouse/streamhouse/libs/producer/internal/fifo"
+	"github.com/streamhouse/streamhouse/libs/producer/internal/quota"
 	"github.com/streamhouse/streamhouse/proto/batch"
 )
 
@@ -15,6 +19,11 @@ type partition struct {
 	p     *Producer
 	topic *topic
 	index uint32
+	share *quota.Share // of the buffer
+
+	// What partitioners look at: mu.link, and the zone of the partition's owner.
+	owner atomic.Pointer[link]
+	zone  atomic.Pointer[string]
 
 	mu struct {
 		sync.Mutex
@@ -42,10 +51,18 @@ type partition struct {
 	}
 }
 
-func newPartition(t *topic, index uint32, l *link) *partition {
-	pt := &partition{p: t.p, topic: t, index: index}
+func newPartition(t *topic, index uint32, l *link, zone string) *partition {
+	pt := &partition{p: t.p, topic: t, index: index, share: t.p.quota.NewShare()}
 	pt.mu.link = l
+	pt.owner.Store(l)
+	pt.zone.Store(&zone)
 	return pt
+}
+
+func (pt *partition) setZone(zone string) {
+	if *pt.zone.Load() != zone {
+		pt.zone.Store(&zone)
+	}
 }
 
 // append adds a record to the open batch, and closes the batch when it is
@@ -58,16 +75,17 @@ func (pt *partition) append(rec *batch.Record, size int, done func(Ack, error), 
 		pt.mu.Unlock()
 		return err
 	}
-	if pt.mu.open != nil && !pt.mu.open.fits(size, cfg.batchBytes) {
+	if b := pt.mu.open; b != nil && !cfg.batch.fits(len(b.callbacks), b.builder.Size(), size) {
 		before = pt.closeLocked()
 	}
 	if pt.mu.open == nil {
 		pt.openLocked(size)
 	}
-	pt.mu.open.add(rec, size, done, async)
-	if pt.mu.open.full(cfg.batchRecords, cfg.batchBytes) {
+	b := pt.mu.open
+	b.add(rec, size, done, async)
+	if cfg.batch.full(len(b.callbacks), b.builder.Size()) {
 		after = pt.closeLocked()
-	} else if cfg.linger == 0 {
+	} else if pt.eagerLocked() {
 		pt.scheduleLocked()
 	}
 	pt.mu.Unlock()
@@ -78,6 +96,33 @@ func (pt *partition) append(rec *batch.Record, size int, done func(Ack, error), 
 		pt.encode(after)
 	}
 	return nil
+}
+
+// reserve takes room for a record.
+func (pt *partition) reserve(ctx context.Context, size int) error {
+	if pt.share.TryAcquire(size) {
+		return nil
+	}
+	if pt.p.cfg.failWhenFull {
+		return pt.fullError()
+	}
+	if err := pt.share.Acquire(ctx, size); err != nil {
+		return fmt.Errorf("wait for room in the buffer: %w", err)
+	}
+	return nil
+}
+
+func (pt *partition) fullError() error {
+	cfg := &pt.p.cfg
+	records, bytes := pt.p.quota.Used()
+	mine, mineBytes := pt.share.Used()
+	return fmt.Errorf("%w: %d of %d records and %d of %d bytes, of which this partition has %d and %d", ErrBufferFull,
+		records, cfg.maxBufferedRecords, bytes, cfg.maxBufferedBytes, mine, mineBytes)
+}
+
+// refusal is the error of a record that was never sent.
+func (pt *partition) refusal(err error) *Error {
+	return &Error{Topic: pt.topic.name, Partition: int32(pt.index), Outcome: NotDone, Err: err}
 }
 
 // refusesLocked returns why no more records are taken. Being asked under the
@@ -97,14 +142,23 @@ func (pt *partition) openLocked(size int) {
 	pt.armLocked(pt.closingTime(b))
 }
 
+// eagerLocked tells whether the open batch is to be sent as soon as the link is
+// free. With adaptive linger that is so while nothing is on its way: the next
+// answer is then soon enough for what comes after it, and nobody waits for
+// records that may never come.
+func (pt *partition) eagerLocked() bool {
+	cfg := &pt.p.cfg
+	return cfg.batch.Linger == 0 || cfg.adaptiveLinger && pt.mu.flying == 0
+}
+
 // closingTime is when the open batch is closed at the latest. With linger 0 it
 // is the link that closes it, and the delivery timeout stands behind that.
 func (pt *partition) closingTime(b *recordBatch) time.Time {
 	cfg := &pt.p.cfg
-	if cfg.linger == 0 {
+	if cfg.batch.Linger == 0 {
 		return b.born.Add(cfg.deliveryTimeout)
 	}
-	return b.born.Add(cfg.linger)
+	return cfg.batch.due(b.born)
 }
 
 // closeLocked ends the open batch, if there is one. The caller encodes what it

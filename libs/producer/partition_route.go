@@ -43,6 +43,7 @@ func (pt *partition) switchLocked() {
 	if pt.mu.next != nil {
 		pt.p.unlink(pt.mu.link)
 		pt.mu.link, pt.mu.next = pt.mu.next, nil
+		pt.owner.Store(pt.mu.link)
 	}
 }
 

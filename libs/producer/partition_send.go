@@ -29,7 +29,7 @@ func (pt *partition) sendableLocked() bool {
 	}
 	b := pt.upcomingLocked()
 	if b == nil {
-		return pt.p.cfg.linger == 0 && pt.mu.open != nil
+		return pt.mu.open != nil && pt.eagerLocked()
 	}
 	return b.state == waiting && !pt.mixesLocked(b)
 }
@@ -53,8 +53,8 @@ func (pt *partition) mixesLocked(b *recordBatch) bool {
 	return b.id == 0 && first != b && first.id != pt.mu.id
 }
 
-// next hands l the batch to send now, marked as sent, or nil. With linger 0 it
-// is here that batches are closed; one that must be compressed first is
+// next hands l the batch to send now, marked as sent, or nil. It is here that
+// batches are closed which do not linger; one that must be compressed first is
 // returned as second result, to be encoded by the caller.
 func (pt *partition) next(l *link) (send, encode *recordBatch) {
 	pt.mu.Lock()

@@ -15,8 +15,7 @@ import (
 // Producer sends records. Make it with New, share it, and Close it: it is safe
 // for concurrent use, and one is enough for a process.
 type Producer struct {
-	cfg    config
-	target string
+	cfg config
 
 	// ctx ends, with ErrClosed, when Close has resolved everything. All
 	// goroutines run under it, and wg waits for them.
@@ -45,12 +44,16 @@ type Producer struct {
 }
 
 // New makes a producer for the agents at target, which is any gRPC name, such
-// as "localhost:9092" or "dns:///agents.internal:9092". It checks the options
-// and connects to nobody yet: agents need not be up, but the first record for
-// a topic waits until one of them is. The producer lives until Close; ctx is
-// only used for the values that it carries.
+// as "localhost:9092" or "dns:///agents.internal:9092", or several of them with
+// commas between. They are where it asks for topics: the one that answered last
+// first, and when that cannot be reached the others in turn. Records go to the
+// owners of partitions, wherever those are.
+//
+// New checks the options and connects to nobody yet: agents need not be up, but
+// the first record for a topic waits until one of them is. The producer lives
+// until Close; ctx is only used for the values that it carries.
 func New(ctx context.Context, target string, opts ...Option) (*Producer, error) {
-	p := &Producer{cfg: defaultConfig(), target: target}
+	p := &Producer{cfg: defaultConfig()}
 	for _, opt := range opts {
 		opt(&p.cfg)
 	}
@@ -60,7 +63,8 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 	if target == "" {
 		return nil, errors.New("new producer: no target: name an agent, such as localhost:9092")
 	}
-	if err := p.cfg.check(target); err != nil {
+	seeds, err := p.cfg.seeds(target)
+	if err != nil {
 		return nil, fmt.Errorf("new producer: %w", err)
 	}
 	conns, err := NewConnectionPool(p.cfg.pool())
@@ -68,7 +72,7 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 		return nil, fmt.Errorf("new producer: %w", err)
 	}
 	p.conns = conns
-	p.meta = &metadata{conns: conns, target: target, timeout: p.cfg.dialTimeout}
+	p.meta = &metadata{conns: conns, seeds: seeds, timeout: p.cfg.dialTimeout}
 	p.ctx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	p.quota = quota.New(p.cfg.maxBufferedRecords, p.cfg.maxBufferedBytes)
 	p.waiters.New = newWaiter
@@ -81,6 +85,7 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 	p.done = newCompletions()
 	p.closing.done = make(chan struct{})
 	p.wg.Go(func() { p.runDeliverer(p.ctx) })
+	p.wg.Go(func() { p.runRefresher(p.ctx) })
 	return p, nil
 }
 
@@ -140,18 +145,21 @@ func newWaiter() any {
 // Callbacks are called one at a time by a goroutine of the library, those of a
 // partition in the order of their offsets. They must not block, nor call Flush
 // or Close: while a callback runs, none other does and no room is freed. A
-// callback may call SendAsync with WithFailWhenFull. After Close the callback
-// is called by SendAsync itself.
+// callback may call SendAsync with WithFailWhenFull.
+//
+// A record that is refused at once (there is no room and WithFailWhenFull is
+// set, it is too large, its topic is unknown, the producer is closed) is the
+// exception: SendAsync itself calls done before it returns. So refusals cost no
+// memory however many there are, but done may then run beside another
+// callback, must not need a lock that the caller holds, and must not send the
+// record again at once, for that would be refused inside it without end.
 func (p *Producer) SendAsync(ctx context.Context, rec Record, done func(Ack, error)) {
 	err := p.submit(ctx, &rec, done, true)
-	if err == nil {
-		return
-	}
-	if done == nil {
+	switch {
+	case err == nil:
+	case done == nil:
 		p.failures.note(err) // nobody else would ever hear of it
-		return
-	}
-	if !p.done.push(completion{refused: done, err: err}) {
+	default:
 		done(Ack{}, err)
 	}
 }
@@ -177,42 +185,27 @@ func (p *Producer) submit(ctx context.Context, rec *Record, done func(Ack, error
 	if size > p.cfg.maxRecord() {
 		return refusal(name, tooLarge(size, p.cfg.maxRecord()))
 	}
-	t, err := p.topicOf(ctx, name)
-	if err != nil {
-		return refusal(name, err)
-	}
-	if err := p.reserve(ctx, size); err != nil {
-		return refusal(name, err)
-	}
 	for {
-		err := t.append(rec, &out, size, done, async)
+		t, err := p.topicOf(ctx, name)
+		if err != nil {
+			return refusal(name, err)
+		}
+		pt, err := t.choose(rec)
+		if err != nil {
+			return refusal(name, err)
+		}
+		if err := pt.reserve(ctx, size); err != nil {
+			return pt.refusal(err)
+		}
+		err = pt.append(&out, size, done, async)
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, errTopicGone) {
-			if t, err = p.topicOf(ctx, name); err == nil {
-				continue
-			}
+		pt.share.Release(1, size)
+		if !errors.Is(err, errTopicGone) {
+			return pt.refusal(err)
 		}
-		p.quota.Release(1, size)
-		return refusal(name, err)
 	}
-}
-
-// reserve takes room for a record.
-func (p *Producer) reserve(ctx context.Context, size int) error {
-	if p.quota.TryAcquire(size) {
-		return nil
-	}
-	if p.cfg.failWhenFull {
-		records, bytes := p.quota.Used()
-		return fmt.Errorf("%w: %d of %d records and %d of %d bytes", ErrBufferFull,
-			records, p.cfg.maxBufferedRecords, bytes, p.cfg.maxBufferedBytes)
-	}
-	if err := p.quota.Acquire(ctx, size); err != nil {
-		return fmt.Errorf("wait for room in the buffer: %w", err)
-	}
-	return nil
 }
 
 func tooLarge(size, limit int) error {

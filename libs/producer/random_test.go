@@ -78,6 +78,7 @@ func (h *history) options() []producer.Option {
 		producer.WithDialOptions(h.cluster.Dialer()), producer.WithTopic(topic), producer.WithPartitioner(producer.Manual()),
 		producer.WithBatchRecords(1 + h.intN(5)),
 		producer.WithLinger(time.Duration(h.intN(3)*7) * time.Millisecond),
+		[]producer.Option{producer.WithMetadataMaxAge(time.Second), producer.WithAdaptiveLinger()}[h.intN(2)],
 		producer.WithCompression([]producer.Codec{producer.NoCompression, producer.S2}[h.intN(2)]),
 		producer.WithMaxInFlight([]int{1, 3, 128}[h.intN(3)]),
 		producer.WithMaxBufferedRecords([]int{10, 1 << 20}[h.intN(2)]),

@@ -52,26 +52,12 @@ type recordBatch struct {
 	flushes []*flushWait
 }
 
-// add takes a record in. The caller has seen that it fits.
+// add takes a record in. The caller has seen that it fits, by the BatchPolicy.
 func (b *recordBatch) add(rec *batch.Record, size int, done func(Ack, error), async bool) {
 	b.builder.Append(rec)
 	b.callbacks = append(b.callbacks, done)
 	b.bytes += size
 	b.async = b.async || async
-}
-
-// fits tells whether a record of that size may join the others. The first one
-// always may.
-func (b *recordBatch) fits(size, limit int) bool {
-	return len(b.callbacks) == 0 || b.builder.Size()+size <= limit
-}
-
-// full tells whether to close the batch now: it has all the records it may
-// have, or another one of the size of those it has would not fit. Waiting for
-// that one would only cost time.
-func (b *recordBatch) full(records, limit int) bool {
-	n, size := len(b.callbacks), b.builder.Size()
-	return n >= records || size >= limit || size > limit/2 && size+size/n > limit
 }
 
 // resolved batches only wait for earlier ones.

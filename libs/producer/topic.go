@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/streamhouse/streamhouse/proto/batch"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -23,7 +22,8 @@ type topic struct {
 	name     string
 	id       uint32
 	pick     TopicPartitioner
-	observer BatchObserver // nil unless pick is one
+	observer BatchObserver  // nil unless pick is one
+	outages  OutageObserver // the same
 
 	// partitions only grows; every version of the slice is read without a lock.
 	partitions atomic.Pointer[[]*partition]
@@ -40,9 +40,20 @@ type topic struct {
 func newTopic(p *Producer, name string, d *description) *topic {
 	t := &topic{p: p, name: name, id: d.id, pick: p.cfg.partitioner.ForTopic(name)}
 	t.observer, _ = t.pick.(BatchObserver)
+	t.outages, _ = t.pick.(OutageObserver)
 	t.partitions.Store(&[]*partition{})
 	t.grow(d)
+	if observer, ok := t.pick.(PartitionsObserver); ok {
+		observer.ObservePartitions(view{topic: t})
+	}
 	return t
+}
+
+// unreachable notes that a partition's records wait for an owner that is away.
+func (t *topic) unreachable(partition uint32) {
+	if t.outages != nil {
+		t.outages.PartitionUnreachable(int(partition))
+	}
 }
 
 // grow adds the partitions that d has more. Only one goroutine calls it at a
@@ -54,7 +65,7 @@ func (t *topic) grow(d *description) {
 	}
 	grown := append(make([]*partition, 0, len(d.owners)), now...)
 	for i := len(now); i < len(d.owners); i++ {
-		grown = append(grown, newPartition(t, uint32(i), t.p.link(d.owners[i], uint32(i))))
+		grown = append(grown, newPartition(t, uint32(i), t.p.link(d.owners[i], uint32(i)), d.zones[i]))
 	}
 	t.partitions.Store(&grown)
 }
@@ -137,6 +148,7 @@ func (t *topic) apply(d *description) {
 	t.grow(d)
 	for i, pt := range *t.partitions.Load() {
 		if i < len(d.owners) {
+			pt.setZone(d.zones[i])
 			pt.reroute(t.p.link(d.owners[i], pt.index))
 		}
 	}
@@ -171,12 +183,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// append puts a record into the partition that the partitioner chooses.
-func (t *topic) append(rec *Record, out *batch.Record, size int, done func(Ack, error), async bool) error {
+// choose returns the partition that the partitioner wants for a record.
+func (t *topic) choose(rec *Record) (*partition, error) {
 	partitions := *t.partitions.Load()
 	i := t.pick.Pick(*rec, len(partitions))
 	if i < 0 || i >= len(partitions) {
-		return fmt.Errorf("%w: the partitioner chose %d and the topic has %d", ErrInvalidPartition, i, len(partitions))
+		return nil, fmt.Errorf("%w: the partitioner chose %d and the topic has %d", ErrInvalidPartition, i, len(partitions))
 	}
-	return partitions[i].append(out, size, done, async)
+	return partitions[i], nil
 }

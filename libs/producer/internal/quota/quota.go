@@ -1,9 +1,9 @@
-// Package quota bounds what a producer holds, by records and by bytes.
+// Package quota bounds what a producer holds, by records and by bytes, and
+// divides it among partitions.
 package quota
 
 import (
 	"container/list"
-	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -20,78 +20,42 @@ const (
 	MaxBytes   = 1<<(byteBits-1) - 1
 )
 
-// Quota hands out room and takes it back. It is safe for concurrent use.
+// Quota hands out room and takes it back, by way of its shares. It is safe for
+// concurrent use.
 type Quota struct {
 	records, bytes uint64
+	// While no more than this is in use, no share can hold too much.
+	easyRecords, easyBytes uint64
 
-	used atomic.Uint64
-	// waiting is the number of waiters. While it is not zero, newcomers queue
-	// up behind them: nobody starves.
+	used   atomic.Uint64
+	shares atomic.Int64 // how many were made
+	// waiting is the number of waiters of all shares.
 	waiting atomic.Int64
+	// starved: some share that may have more waits until there is any room.
+	// Newcomers then queue up behind: nobody starves.
+	starved atomic.Bool
 
 	mu struct {
 		sync.Mutex
-		queue  list.List // of *waiter, oldest first
+		queue  list.List // of *Share that have waiters, in turn
 		closed error
 	}
 }
 
-type waiter struct {
-	need  uint64
-	place *list.Element // nil once it was served
-	ready chan struct{}
-	err   error // written before ready is closed
-}
-
 // New makes a quota of so many records and bytes.
 func New(records, bytes int) *Quota {
-	return &Quota{records: uint64(records), bytes: uint64(bytes)}
+	q := &Quota{records: uint64(records), bytes: uint64(bytes)}
+	// Whoever holds all that is in use holds perFree times what is free.
+	q.easyRecords, q.easyBytes = q.records*perFree/(perFree+1), q.bytes*perFree/(perFree+1)
+	return q
 }
 
 func word(records, bytes int) uint64 { return uint64(records)<<byteBits | uint64(bytes) }
 
+func unpack(word uint64) (records, bytes int) { return int(word >> byteBits), int(word & byteMask) }
+
 // Used returns the records and bytes in use.
-func (q *Quota) Used() (records, bytes int) {
-	used := q.used.Load()
-	return int(used >> byteBits), int(used & byteMask)
-}
-
-// TryAcquire takes room for one record of that many bytes if there is any and
-// nobody waits for it.
-func (q *Quota) TryAcquire(bytes int) bool {
-	return q.waiting.Load() == 0 && q.take(word(1, bytes))
-}
-
-// Acquire takes room for one record of that many bytes. It waits for it, in
-// the order of arrival, until ctx is done or Close is called, and then returns
-// the cause.
-func (q *Quota) Acquire(ctx context.Context, bytes int) error {
-	if q.TryAcquire(bytes) {
-		return nil
-	}
-	w, err := q.enqueue(word(1, bytes))
-	if err != nil {
-		return err
-	}
-	select {
-	case <-w.ready:
-		return w.err
-	case <-ctx.Done():
-		return q.leave(ctx, w)
-	}
-}
-
-// Release gives room back.
-func (q *Quota) Release(records, bytes int) {
-	q.used.Add(-word(records, bytes))
-	// A waiter raises waiting before it looks at used for the last time, and
-	// here the order is the other way round: one of the two sees the other.
-	if q.waiting.Load() > 0 {
-		q.mu.Lock()
-		q.grantLocked()
-		q.mu.Unlock()
-	}
-}
+func (q *Quota) Used() (records, bytes int) { return unpack(q.used.Load()) }
 
 // Close makes every waiter, and whoever would have to wait from now on, return
 // err.
@@ -99,67 +63,78 @@ func (q *Quota) Close(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.mu.closed = err
-	for first := q.mu.queue.Front(); first != nil; first = q.mu.queue.Front() {
-		q.serveLocked(first.Value.(*waiter), err)
+	for q.mu.queue.Len() > 0 {
+		q.serveLocked(q.mu.queue.Front().Value.(*Share), err)
 	}
 }
+
+// verdict is whether room was taken, and if not, why.
+type verdict uint8
+
+const (
+	taken     verdict = iota
+	noRoom            // in the quota
+	overShare         // the share holds too much of it
+)
 
 // take is exact: it never takes room for a moment that it then gives back, so
 // that no other can fail because of one that fails.
-func (q *Quota) take(need uint64) bool {
+func (q *Quota) take(s *Share, need uint64) verdict {
 	for {
 		used := q.used.Load()
 		after := used + need
-		if after>>byteBits > q.records || after&byteMask > q.bytes {
-			return false
+		if after>>byteBits > q.easyRecords || after&byteMask > q.easyBytes {
+			if after>>byteBits > q.records || after&byteMask > q.bytes {
+				return noRoom
+			}
+			if !s.mayHave(need, after) {
+				return overShare
+			}
 		}
 		if q.used.CompareAndSwap(used, after) {
-			return true
+			s.used.Add(need)
+			return taken
 		}
 	}
 }
 
-// enqueue returns a waiter that may have been served already.
-func (q *Quota) enqueue(need uint64) (*waiter, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.mu.closed != nil {
-		return nil, q.mu.closed
-	}
-	q.waiting.Add(1)
-	w := &waiter{need: need, ready: make(chan struct{})}
-	w.place = q.mu.queue.PushBack(w)
-	q.grantLocked()
-	return w, nil
-}
-
-// grantLocked serves waiters in order. A large record at the front is waited
-// for: smaller ones behind it would otherwise keep it out for ever.
+// grantLocked serves the shares' waiters in turn, as far as there is room. A
+// large record is waited for: smaller ones behind it would otherwise keep it
+// out for ever. A share that holds too much is passed over.
 func (q *Quota) grantLocked() {
-	for first := q.mu.queue.Front(); first != nil; first = q.mu.queue.Front() {
-		w := first.Value.(*waiter)
-		if !q.take(w.need) {
+	q.starved.Store(false)
+	for passed := 0; passed < q.mu.queue.Len(); {
+		place := q.mu.queue.Front()
+		s := place.Value.(*Share)
+		v := q.take(s, s.first().need)
+		if v == noRoom {
+			q.starved.Store(true)
 			return
 		}
-		q.serveLocked(w, nil)
+		q.mu.queue.MoveToBack(place)
+		if v == taken {
+			q.serveLocked(s, nil)
+			passed = 0
+		} else {
+			passed++
+		}
 	}
 }
 
-func (q *Quota) serveLocked(w *waiter, err error) {
-	q.mu.queue.Remove(w.place)
-	q.waiting.Add(-1)
-	w.place, w.err = nil, err
+// serveLocked ends the wait of a share's first waiter.
+func (q *Quota) serveLocked(s *Share, err error) {
+	w := s.first()
+	w.err = err
+	q.removeLocked(s, w)
 	close(w.ready) // never blocks
 }
 
-func (q *Quota) leave(ctx context.Context, w *waiter) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if w.place == nil {
-		return w.err // it was served, or closed, just before
-	}
-	q.mu.queue.Remove(w.place)
+func (q *Quota) removeLocked(s *Share, w *waiter) {
+	s.queue.Remove(w.place)
+	w.place = nil
 	q.waiting.Add(-1)
-	q.grantLocked() // those behind it may fit
-	return context.Cause(ctx)
+	if s.waiting.Add(-1) == 0 {
+		q.mu.queue.Remove(s.place)
+		s.place = nil
+	}
 }

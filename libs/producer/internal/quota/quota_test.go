@@ -23,14 +23,15 @@ func TestLimits(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := New(c.records, c.bytes)
+			s := q.NewShare()
 			n := 0
-			for q.TryAcquire(c.size) {
+			for s.TryAcquire(c.size) {
 				n++
 			}
 			if n != c.want {
 				t.Fatalf("%d fit, want %d", n, c.want)
 			}
-			q.Release(n, n*c.size)
+			s.Release(n, n*c.size)
 			if records, bytes := q.Used(); records != 0 || bytes != 0 {
 				t.Fatalf("%d records and %d bytes are left over", records, bytes)
 			}
@@ -43,13 +44,15 @@ func TestLimits(t *testing.T) {
 func TestNeverExceededAndNobodyStarves(t *testing.T) {
 	const goroutines, rounds, limit = 50, 200, 300
 	q := New(7, limit)
+	shares := []*Share{q.NewShare(), q.NewShare(), q.NewShare()}
 	var held, worst atomic.Int64
 	var wg sync.WaitGroup
 	for g := range goroutines {
 		wg.Go(func() {
 			size := 10 + g*5 // up to 255 of 300: large ones compete with small
+			s := shares[g%len(shares)]
 			for range rounds {
-				if err := q.Acquire(t.Context(), size); err != nil {
+				if err := s.Acquire(t.Context(), size); err != nil {
 					t.Error(err)
 					return
 				}
@@ -57,7 +60,7 @@ func TestNeverExceededAndNobodyStarves(t *testing.T) {
 					worst.Store(now)
 				}
 				held.Add(-int64(size))
-				q.Release(1, size)
+				s.Release(1, size)
 			}
 		})
 	}
@@ -72,7 +75,7 @@ func TestNeverExceededAndNobodyStarves(t *testing.T) {
 
 func TestWaitersAreServedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(10, 10)
+		q := New(10, 10).NewShare()
 		q.TryAcquire(10)
 		var mu sync.Mutex
 		var order []int
@@ -107,7 +110,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 // whom there is room, sleep on.
 func TestLeavingLetsOthersIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(10, 10)
+		q := New(10, 10).NewShare()
 		q.TryAcquire(5)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		first, second := make(chan error, 1), make(chan error, 1)
@@ -128,7 +131,7 @@ func TestLeavingLetsOthersIn(t *testing.T) {
 
 func TestCloseWakesAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(1, 10)
+		q := New(1, 10).NewShare()
 		q.TryAcquire(1)
 		closed := errors.New("closed")
 		results := make(chan error, 3)
@@ -136,7 +139,7 @@ func TestCloseWakesAll(t *testing.T) {
 			go func() { results <- q.Acquire(t.Context(), 1) }()
 		}
 		synctest.Wait()
-		q.Close(closed)
+		q.quota.Close(closed)
 		for range 3 {
 			if err := <-results; !errors.Is(err, closed) {
 				t.Fatalf("got %v", err)
@@ -150,7 +153,7 @@ func TestCloseWakesAll(t *testing.T) {
 
 func TestAcquireHonoursDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(1, 10)
+		q := New(1, 10).NewShare()
 		q.TryAcquire(1)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
