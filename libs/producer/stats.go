@@ -2,6 +2,7 @@ package producer
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync/atomic"
 )
@@ -65,16 +66,19 @@ func (p *Producer) Stats() Stats {
 
 func (p *Producer) agentStates() []AgentState {
 	p.links.mu.Lock()
-	defer p.links.mu.Unlock()
-	states := make([]AgentState, 0, len(p.links.agents))
-	for _, a := range p.links.agents {
-		s := AgentState{Address: a.address, Breaker: breakerState(a.breaker.State())}
+	agents := slices.Collect(maps.Values(p.links.agents))
+	states := make([]AgentState, len(agents))
+	for i, a := range agents {
+		states[i].Address = a.address
 		for _, l := range a.slots {
 			if l != nil {
-				l.gauges.addTo(&s)
+				l.gauges.addTo(&states[i])
 			}
 		}
-		states = append(states, s)
+	}
+	p.links.mu.Unlock()
+	for i, a := range agents { // a breaker's lock is taken alone
+		states[i].Breaker = breakerState(a.breaker.State())
 	}
 	return states
 }
