@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -354,10 +355,9 @@ func (r *reentrant) OnDisconnect(producer.DisconnectEvent) { r.use() }
 func TestHooksAreCalledUnderNoLock(t *testing.T) {
 	r := &reentrant{}
 	inWorld(t, options(producer.WithHooks(r), producer.WithLinger(0)), func(w *world) {
-		refused := false
+		var refused atomic.Bool
 		w.script(func(a *producertest.Attempt) producertest.Reply {
-			if !refused && a.Partition == 0 {
-				refused = true
+			if a.Partition == 0 && !refused.Swap(true) {
 				return producertest.Reply{Err: reason.New(reason.Overloaded, "full").After(time.Second)}
 			}
 			return producertest.Reply{}
@@ -369,6 +369,8 @@ func TestHooksAreCalledUnderNoLock(t *testing.T) {
 		w.send(6, 9)
 		time.Sleep(time.Minute)
 		w.flush()
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		if r.calls < 10 {
 			t.Errorf("%d calls", r.calls)
 		}
