@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/streamhouse/streamhouse/libs/producer/internal/breaker"
 	"github.com/streamhouse/streamhouse/proto/reason"
 )
 
@@ -51,21 +52,34 @@ func (c CircuitBreakerPolicy) problem() string {
 
 // ended tells the breaker what the end of a stream says of the agent. Answers
 // tell it more, see succeeded.
-func (a *agent) ended(log *slog.Logger, err error) {
+func (a *agent) ended(cfg *config, err error) {
 	switch {
 	case err == nil || reason.From(err).Code == codes.Canceled: // it was this side that ended it
 		a.breaker.Abandon()
 	case !isBroken(err):
-		a.succeeded(log)
-	case a.breaker.Fail():
-		log.Warn("circuit breaker opened", slog.String("agent", a.address), slog.Any("error", err))
+		a.succeeded(cfg)
+	default:
+		a.failed(cfg, err)
+	}
+}
+
+// failed notes a failure. That probes fail, too, is told to hooks alone: it may
+// go on for hours.
+func (a *agent) failed(cfg *config, err error) {
+	was, opened := a.breaker.Fail()
+	if opened {
+		a.observeBreaker(cfg, breaker.Open, err)
+	}
+	if opened && was == breaker.Closed {
+		cfg.log.Warn("circuit breaker opened", slog.String("agent", a.address), slog.String("reason", ReasonOf(err)), slog.Any("error", err))
 	}
 }
 
 // succeeded notes an answer.
-func (a *agent) succeeded(log *slog.Logger) {
+func (a *agent) succeeded(cfg *config) {
 	if a.breaker.Succeed() {
-		log.Info("circuit breaker closed", slog.String("agent", a.address))
+		a.observeBreaker(cfg, breaker.Closed, nil)
+		cfg.log.Info("circuit breaker closed", slog.String("agent", a.address))
 	}
 }
 

@@ -65,6 +65,9 @@ func (p *Producer) Close(ctx context.Context) error {
 	}
 	defer close(p.closing.done)
 	p.closing.err = p.shutDown(ctx)
+	for _, h := range p.cfg.hooks.closed {
+		h.OnClose(p)
+	}
 	return p.closing.err
 }
 

@@ -2,7 +2,6 @@ package producer
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -89,6 +88,9 @@ func (p *Producer) complete(c completion) {
 // callback that sends finds some.
 func (p *Producer) deliver(b *recordBatch) {
 	b.part.share.Release(len(b.callbacks), b.bytes)
+	for _, h := range p.cfg.hooks.done {
+		h.OnBatchDone(b.doneEvent())
+	}
 	ack := Ack{Topic: b.part.topic.name, Partition: b.part.index}
 	if b.err != nil {
 		p.reportFailure(b)
@@ -117,8 +119,7 @@ func (p *Producer) reportFailure(b *recordBatch) {
 	if b.async {
 		p.failures.note(b.err)
 	}
-	p.cfg.log.Warn("batch failed", slog.String("topic", b.err.Topic), slog.Int("partition", int(b.err.Partition)),
-		slog.Int("records", len(b.callbacks)), slog.String("outcome", b.err.Outcome.String()), slog.Any("error", b.err.Err))
+	p.logFailure(b)
 }
 
 // failures remembers what Flush and Close have to report. Failures of Send are

@@ -49,6 +49,7 @@ type config struct {
 	perRPC      []credentials.PerRPCCredentials
 	dialOptions []grpc.DialOption
 	log         *slog.Logger
+	hooks       hooks
 }
 
 // agentWindow is how many batches of a producer an agent remembers per
@@ -128,7 +129,7 @@ func (c *config) validate() error {
 	rule(c.hedgeRatio >= 0 && c.hedgeRatio <= 1, "WithHedging: ratio is %v: it must be above 0, and at most 1", c.hedgeRatio)
 	rule(c.hedgeAfter > 0, "WithHedging: after is %v: it must be positive", c.hedgeAfter)
 	rule(c.breaker.problem() == "", "WithCircuitBreaker: %s", c.breaker.problem())
-	return errors.Join(wrong...)
+	return errors.Join(append(wrong, c.hooks.problems...)...)
 }
 
 // maxRecord is the largest RecordSize that is taken.

@@ -109,12 +109,32 @@
 // compression and reuse of buffers take about as much again, and idle
 // partitions nothing.
 //
+// # Watching a producer
+//
+// [WithHooks] tells of every batch, retry, connection and wait as it happens:
+// hooks are small interfaces, such as [RetryHook], and cost next to nothing where
+// none is registered. [Producer.Stats] tells what is buffered and in flight now.
+// [WithLogger] logs what goes wrong, in a few lines however often it does.
+// Two modules of their own make metrics of hooks and Stats: libs/producer/prometheus,
+// and libs/producer/otel, which also carries traces in the records' headers.
+//
+// # Concurrency
+//
+// A Producer is safe for concurrent use, and one is enough for a process: more
+// of them fill their batches more slowly and hold connections of their own.
+// Options, events and errors are values that nobody changes. Partitioners and
+// hooks are called by several goroutines at once, callbacks by one.
+//
 // # Tests
 //
 // Package producertest has agents that run inside a test, with faults by script
 // and in virtual time.
 //
 // # Speed
+//
+// What costs CPU is batches and bytes, hardly records: if throughput matters,
+// let batches grow to 1000 records ([WithBatchRecords]), and use SendAsync, for
+// each Send waits for its batch. If latency matters, set [WithLinger] to 0.
 //
 // One producer takes several million small records per second and allocates
 // nothing per record. What it costs in CPU seconds per million records, with a

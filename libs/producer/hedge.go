@@ -82,6 +82,7 @@ func (s *stream) checkAnswers() {
 	case v == verdictLost:
 		s.cancel(errNoAnswer)
 	case v == verdictHedge && s.link.p.hedges.trySpend(inFlight):
+		s.link.observeHedge(inFlight)
 		s.cancel(errSilent)
 	case v != verdictFine:
 		s.askOwners()

@@ -27,11 +27,15 @@ type link struct {
 		lastErr error   // why there is no stream; nil while there is one
 	}
 
+	gauges gauges
+	odd    logGate
+
 	// What follows belongs to the goroutine.
 	conn     *PooledConn // while there is a stream
 	solo     int         // batches still to be sent one at a time, to find the one that ends streams
 	silences int         // streams that fell silent since one last answered
 	probing  bool        // the stream is the breaker's probe
+	lost     lostLog
 }
 
 // push puts a partition into the run queue. It never blocks.

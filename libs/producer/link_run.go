@@ -3,7 +3,6 @@ package producer
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"google.golang.org/grpc"
@@ -42,7 +41,7 @@ func (l *link) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.agent.ended(l.p.cfg.log, err)
+		l.agent.ended(&l.p.cfg, err)
 		if err == nil {
 			continue
 		}
@@ -61,6 +60,7 @@ func (l *link) allowed(ctx context.Context) bool {
 	l.probing = ok && state == breaker.HalfOpen
 	if l.probing {
 		l.solo = max(l.solo, 1)
+		l.agent.observeBreaker(&l.p.cfg, state, nil)
 	}
 	if ok {
 		return true
@@ -79,7 +79,11 @@ func (l *link) allowed(ctx context.Context) bool {
 // and nil for an end that was no failure.
 func (l *link) session(ctx context.Context) (worked bool, err error) {
 	defer func() { l.hangUp(err) }()
+	began := time.Now()
 	s, err := l.open(ctx)
+	if ctx.Err() == nil {
+		l.observeConnect(began, err)
+	}
 	if err != nil {
 		if e := reason.From(err); isCredentials(e) {
 			l.refuseAll(e)
@@ -88,7 +92,7 @@ func (l *link) session(ctx context.Context) (worked bool, err error) {
 	}
 	l.setLastError(nil)
 	l.setStream(s)
-	err = s.run()
+	err = l.use(ctx, s)
 	l.setStream(nil)
 	s.handBack(reason.From(err))
 	if s.worked {
@@ -101,6 +105,21 @@ func (l *link) session(ctx context.Context) (worked bool, err error) {
 		return s.worked, nil
 	}
 	return s.worked, err
+}
+
+// use runs a stream that is open, and returns why it ended.
+func (l *link) use(ctx context.Context, s *stream) error {
+	l.lost.reached(l.p.cfg.log, l.agent.address)
+	opened := time.Now()
+	l.gauges.open.Add(1)
+	err := s.run()
+	l.gauges.open.Add(-1)
+	if errors.Is(err, errIdle) || ctx.Err() != nil {
+		l.observeDisconnect(opened, nil)
+	} else {
+		l.observeDisconnect(opened, err)
+	}
+	return err
 }
 
 // open connects, if need be, and starts a stream.
@@ -146,7 +165,7 @@ func (l *link) hangUp(err error) {
 // perhaps they are not here any more.
 func (l *link) report(err error) {
 	l.setLastError(reason.From(err))
-	l.p.cfg.log.Warn("stream to agent lost", slog.String("agent", l.agent.address), slog.Any("error", err))
+	l.lost.lost(l.p.cfg.log, l.agent.address, err)
 	l.resolve()
 }
 

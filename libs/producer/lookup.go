@@ -92,6 +92,7 @@ func (p *Producer) leaveLookup(ctx context.Context, name string, l *lookup) erro
 
 func (p *Producer) runLookup(ctx context.Context, name string, l *lookup) {
 	defer l.cancel()
+	var failed logGate
 	for try := 0; ; try++ {
 		d, err := p.meta.describe(ctx, name)
 		switch {
@@ -107,6 +108,7 @@ func (p *Producer) runLookup(ctx context.Context, name string, l *lookup) {
 			p.topics.drop(name, l)
 		default:
 			p.topics.remark(l, err)
+			p.logLookup(&failed, name, err)
 			if sleep(ctx, p.cfg.retry.routing(try)) {
 				continue
 			}

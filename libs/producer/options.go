@@ -186,5 +186,8 @@ func WithDialOptions(opts ...grpc.DialOption) Option {
 }
 
 // WithLogger sets where the library reports what it mends by itself, such as
-// lost connections, and what it gives up. Default: nowhere.
+// lost connections, and what it gives up. Nothing is logged per record, nor
+// while all is well; what repeats is logged at once the first time and then
+// every ten seconds per agent or topic, with how many lines were skipped.
+// Default: nowhere.
 func WithLogger(log *slog.Logger) Option { return func(c *config) { c.log = log } }

@@ -103,6 +103,15 @@ func (pt *partition) reserve(ctx context.Context, size int) error {
 	if pt.share.TryAcquire(size) {
 		return nil
 	}
+	began := time.Now()
+	err := pt.reserveWhenFull(ctx, size)
+	for _, h := range pt.p.cfg.hooks.full {
+		h.OnBufferFull(BufferFullEvent{Topic: pt.topic.name, Partition: pt.index, Waited: time.Since(began), Err: err})
+	}
+	return err
+}
+
+func (pt *partition) reserveWhenFull(ctx context.Context, size int) error {
 	if pt.p.cfg.failWhenFull {
 		return pt.fullError()
 	}

@@ -138,8 +138,8 @@ func (pt *partition) requeue(l *link) {
 }
 
 // answered takes the agent's answer for a transmission of b: err is nil when b
-// was appended at base.
-func (pt *partition) answered(b *recordBatch, base uint64, err *reason.Error) {
+// was appended at base. It tells whether b will be sent again.
+func (pt *partition) answered(b *recordBatch, base uint64, err *reason.Error) (again bool) {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
 	pt.landLocked(b)
@@ -151,12 +151,15 @@ func (pt *partition) answered(b *recordBatch, base uint64, err *reason.Error) {
 		pt.mu.grow(pt.p.cfg.maxInFlight)
 	default:
 		pt.refusedLocked(b, err)
+		again = b.state == waiting
 	}
 	pt.settleLocked()
+	return again
 }
 
-// lost takes b back from a stream that ended without an answer for it.
-func (pt *partition) lost(b *recordBatch, err *reason.Error) {
+// lost takes b back from a stream that ended without an answer for it. It tells
+// whether b will be sent again.
+func (pt *partition) lost(b *recordBatch, err *reason.Error) (again bool) {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
 	pt.landLocked(b)
@@ -164,8 +167,10 @@ func (pt *partition) lost(b *recordBatch, err *reason.Error) {
 		b.doubtful = true
 		pt.mu.lastErr = err
 		pt.bounceLocked(b)
+		again = true
 	}
 	pt.settleLocked()
+	return again
 }
 
 func (pt *partition) landLocked(b *recordBatch) {

@@ -86,6 +86,9 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 	p.closing.done = make(chan struct{})
 	p.wg.Go(func() { p.runDeliverer(p.ctx) })
 	p.wg.Go(func() { p.runRefresher(p.ctx) })
+	for _, h := range p.cfg.hooks.start {
+		h.OnStart(p)
+	}
 	return p, nil
 }
 
@@ -171,9 +174,17 @@ func (p *Producer) nameOf(rec *Record) string {
 	return rec.Topic
 }
 
-// submit puts a record into its partition's batch. It returns an *Error as an
-// error if it could not; done is then not called.
+// submit takes a record. It returns an *Error as an error if it could not; done
+// is then not called.
 func (p *Producer) submit(ctx context.Context, rec *Record, done func(Ack, error), async bool) error {
+	if len(p.cfg.hooks.record) > 0 {
+		return p.submitFollowed(ctx, *rec, done, async)
+	}
+	return p.place(ctx, rec, done, async)
+}
+
+// place puts a record into its partition's batch.
+func (p *Producer) place(ctx context.Context, rec *Record, done func(Ack, error), async bool) error {
 	name := p.nameOf(rec)
 	out := batch.Record{Key: rec.Key, Value: rec.Value, Headers: rec.Headers}
 	if rec.Timestamp.IsZero() {

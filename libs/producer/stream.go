@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -126,6 +125,9 @@ func (s *stream) add(b *recordBatch) {
 	if s.size > 0 && s.size+len(b.data) > requestTarget {
 		s.flush()
 	}
+	for _, h := range s.link.p.cfg.hooks.sent {
+		h.OnBatchSent(b.sentEvent(s.link.agent.address))
+	}
 	s.size += len(b.data)
 	s.request.Batches = append(s.request.Batches, wire.Batch{
 		RequestID: s.launch(b), TopicID: b.part.topic.id, Partition: b.part.index, Data: b.data,
@@ -167,11 +169,15 @@ func (s *stream) receive() {
 func (s *stream) answer(a *wire.Answer, now time.Time) {
 	f := s.land(a.RequestID, now)
 	if f.batch == nil {
-		s.link.p.cfg.log.Warn("answer to an unknown request", slog.String("agent", s.link.agent.address), slog.Uint64("request_id", a.RequestID))
+		s.link.logStranger(a.RequestID)
 		return
 	}
 	if f.first && a.Err == nil {
 		s.link.p.latency.add(now.Sub(f.at))
 	}
-	f.batch.part.answered(f.batch, a.BaseOffset, reason.FromProto(a.Err))
+	err := reason.FromProto(a.Err)
+	e := s.link.observeAnswer(f, err)
+	if f.batch.part.answered(f.batch, a.BaseOffset, err) {
+		s.link.observeRetry(e)
+	}
 }

@@ -13,6 +13,7 @@ func (s *stream) launch(b *recordBatch) uint64 {
 	s.mu.lastID++
 	s.mu.inFlight[s.mu.lastID] = sent{batch: b, size: len(b.data), at: time.Now(), first: b.sends == 1}
 	s.mu.bytes += len(b.data)
+	s.link.gauges.launch(len(b.data))
 	if s.mu.timer == nil {
 		s.mu.timer = time.AfterFunc(s.link.p.cfg.firstCheck(), s.checkAnswers)
 	}
@@ -43,6 +44,9 @@ func (s *stream) land(id uint64, now time.Time) sent {
 	s.mu.Lock()
 	f := s.mu.inFlight[id]
 	delete(s.mu.inFlight, id)
+	if f.batch != nil {
+		s.link.gauges.land(f.size)
+	}
 	waiting := s.mu.bytes >= window || s.mu.solo > 0
 	s.mu.bytes -= f.size
 	s.mu.worked, s.mu.heard, s.mu.suspect = true, now, false
@@ -50,7 +54,7 @@ func (s *stream) land(id uint64, now time.Time) sent {
 		s.mu.solo--
 	}
 	s.mu.Unlock()
-	s.link.agent.succeeded(s.link.p.cfg.log)
+	s.link.agent.succeeded(&s.link.p.cfg)
 	if waiting {
 		s.link.nudge()
 	}
@@ -83,11 +87,15 @@ func (s *stream) handBack(err *reason.Error) {
 	fatal := err.Recovery() == reason.Fail
 	culprit := fatal && len(inFlight) == 1 && !isCredentials(err)
 	for _, f := range inFlight {
+		s.link.gauges.land(f.size)
 		if culprit {
 			f.batch.part.answered(f.batch, 0, err)
 			s.link.solo = max(0, s.link.solo-1)
-		} else {
-			f.batch.part.lost(f.batch, err)
+			continue
+		}
+		e := s.link.retryEvent(f.batch, err)
+		if f.batch.part.lost(f.batch, err) {
+			s.link.observeRetry(e)
 		}
 	}
 	switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +28,8 @@ type topic struct {
 	partitions atomic.Pointer[[]*partition]
 	// gone: the topic was deleted, or its name means another one now.
 	gone atomic.Bool
+
+	failed, described logGate
 
 	mu struct {
 		sync.Mutex
@@ -130,7 +131,7 @@ func (t *topic) runRefresh(ctx context.Context) {
 		case t.idle():
 			t.stayPut() // nobody waits any more
 		default:
-			t.p.cfg.log.Warn("topic could not be described", slog.String("topic", t.name), slog.Any("error", err))
+			t.p.logLookup(&t.described, t.name, err)
 			if !sleep(ctx, t.p.cfg.retry.routing(try)) {
 				return
 			}

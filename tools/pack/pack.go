@@ -17,7 +17,10 @@ import (
 const prefix = "github.com/streamhouse/streamhouse/"
 
 // released are the folders of the modules that people import or install.
-var released = []string{"proto", "libs/producer", "services/agent", "cmd/streamhouse"}
+var released = []string{
+	"proto", "libs/producer", "libs/producer/otel", "libs/producer/prometheus",
+	"services/agent", "cmd/streamhouse",
+}
 
 // unreleased are the folders of the modules that require those as well.
 var unreleased = []string{"tests", "tests/bench"}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,14 +17,14 @@ func repository(t *testing.T, changed map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
 	files := map[string]string{
-		"LICENSE":                "the license\n",
-		"proto/go.mod":           "module github.com/streamhouse/streamhouse/proto\n",
-		"proto/a/a.go":           "package a\n",
-		"libs/producer/go.mod":   goMod("libs/producer", "v0.1.0"),
-		"services/agent/go.mod":  goMod("services/agent", "v0.1.0"),
-		"cmd/streamhouse/go.mod": goMod("cmd/streamhouse", "v0.1.0"),
-		"tests/go.mod":           goMod("tests", "v0.1.0"),
-		"tests/bench/go.mod":     goMod("tests/bench", "v0.1.0"),
+		"LICENSE":      "the license\n",
+		"proto/go.mod": "module github.com/streamhouse/streamhouse/proto\n",
+		"proto/a/a.go": "package a\n",
+	}
+	for _, dir := range slices.Concat(released, unreleased) {
+		if dir != "proto" {
+			files[dir+"/go.mod"] = goMod(dir, "v0.1.0")
+		}
 	}
 	maps.Copy(files, changed)
 	for name, content := range files {
@@ -99,6 +100,23 @@ func TestPackStripsReplacesAndAddsTheLicense(t *testing.T) {
 	}
 }
 
+// A module in another one's folder is not in the other one's zip, which the go
+// command would refuse.
+func TestPackLeavesInnerModulesOut(t *testing.T) {
+	out := t.TempDir()
+	if _, err := pack(repository(t, map[string]string{"libs/producer/otel/a.go": "package a\n"}), out); err != nil {
+		t.Fatal(err)
+	}
+	for name := range unzip(t, out, "libs/producer") {
+		if strings.HasPrefix(name, "otel/") {
+			t.Errorf("libs/producer holds %s", name)
+		}
+	}
+	if unzip(t, out, "libs/producer/otel")["a.go"] == "" {
+		t.Error("libs/producer/otel lacks a.go")
+	}
+}
+
 // Each of these would publish modules that do not work together.
 func TestPackRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ file, content, want string }{
@@ -126,7 +144,7 @@ func TestPackRefuses(t *testing.T) {
 
 func TestPackNeedsAVersion(t *testing.T) {
 	bare := make(map[string]string)
-	for _, dir := range []string{"libs/producer", "services/agent", "cmd/streamhouse", "tests", "tests/bench"} {
+	for _, dir := range slices.Concat(released, unreleased) {
 		bare[dir+"/go.mod"] = "module " + prefix + dir + "\n"
 	}
 	if version, err := pack(repository(t, bare), t.TempDir()); err == nil {

@@ -93,21 +93,22 @@ func (b *Breaker) Succeed() bool {
 	return was != Closed
 }
 
-// Fail notes a failure. It tells whether that opened the breaker.
-func (b *Breaker) Fail() bool {
+// Fail notes a failure. It tells whether that opened the breaker, and what it
+// was before.
+func (b *Breaker) Fail() (was State, opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.clean.Store(false)
 	b.mu.failures++
+	was = b.mu.state
 	switch {
-	case b.mu.state == Open: // what was sent before it opened does not prolong it
-		return false
-	case b.mu.state == Closed && b.mu.failures < b.limit:
-		return false
+	case was == Open: // what was sent before it opened does not prolong it
+		return was, false
+	case was == Closed && b.mu.failures < b.limit:
+		return was, false
 	}
-	opened := b.mu.state == Closed
 	b.mu.state, b.mu.until = Open, time.Now().Add(b.openFor)
-	return opened
+	return was, true
 }
 
 // Abandon ends a probe that has learnt nothing. Another one may follow at once.

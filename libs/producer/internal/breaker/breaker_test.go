@@ -24,16 +24,16 @@ func TestOpensAfterFailuresInARow(t *testing.T) {
 		b.Fail()
 		b.Succeed()
 		b.Fail()
-		if b.Fail() {
+		if _, opened := b.Fail(); opened {
 			t.Fatal("a success between failures does not count")
 		}
 		check(t, b, breaker.Closed, 0, true)
-		if !b.Fail() {
+		if was, opened := b.Fail(); was != breaker.Closed || !opened {
 			t.Fatal("three failures do not open it")
 		}
 		check(t, b, breaker.Open, time.Second, false)
 		time.Sleep(400 * time.Millisecond)
-		if b.Fail() { // of something that was begun before
+		if _, opened := b.Fail(); opened { // of something that was begun before
 			t.Fatal("opened twice")
 		}
 		check(t, b, breaker.Open, 600*time.Millisecond, false)
@@ -59,7 +59,9 @@ func TestOneProbe(t *testing.T) {
 			t.Fatalf("%d probes", probes.Load())
 		}
 		check(t, b, breaker.HalfOpen, time.Second, false)
-		b.Fail()
+		if was, opened := b.Fail(); was != breaker.HalfOpen || !opened {
+			t.Fatal("the probe's failure does not open it again")
+		}
 		check(t, b, breaker.Open, time.Second, false)
 
 		time.Sleep(time.Second)

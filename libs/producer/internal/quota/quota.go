@@ -57,6 +57,9 @@ func unpack(word uint64) (records, bytes int) { return int(word >> byteBits), in
 // Used returns the records and bytes in use.
 func (q *Quota) Used() (records, bytes int) { return unpack(q.used.Load()) }
 
+// Waiting returns how many records wait for room.
+func (q *Quota) Waiting() int { return int(q.waiting.Load()) }
+
 // Close makes every waiter, and whoever would have to wait from now on, return
 // err.
 func (q *Quota) Close(err error) {
