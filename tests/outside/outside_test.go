@@ -79,12 +79,13 @@ func importer(t *testing.T) string {
 		t.Fatal(err)
 	}
 	const prefix = "github.com/streamhouse/streamhouse/"
-	goMod := "module example.com/importer\n\ngo 1.25.0\n\nrequire " + prefix + "libs/producer v0.1.0\n"
+	var goMod strings.Builder
+	goMod.WriteString("module example.com/importer\n\ngo 1.25.0\n\nrequire " + prefix + "libs/producer v0.1.0\n")
 	for _, module := range []string{"libs/producer", "proto"} {
-		goMod += "\nreplace " + prefix + module + " => " + filepath.Join(root, filepath.FromSlash(module)) + "\n"
+		goMod.WriteString("\nreplace " + prefix + module + " => " + filepath.Join(root, filepath.FromSlash(module)) + "\n")
 	}
 	dir := t.TempDir()
-	for name, content := range map[string]string{"go.mod": goMod, "go.sum": string(sums), "main.go": main} {
+	for name, content := range map[string]string{"go.mod": goMod.String(), "go.sum": string(sums), "main.go": main} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
