@@ -87,6 +87,9 @@ func (h *history) options() []producer.Option {
 		producer.WithDeliveryTimeout(deliveryTimeout),
 		[]producer.Option{producer.WithoutHedging(), producer.WithHedging(time.Second, 0.02), producer.WithHedging(50*time.Millisecond, 1)}[h.intN(3)],
 		[]producer.Option{producer.WithoutRetryBudget(), producer.WithRetryBudget(0.2, 10)}[h.intN(2)],
+		producer.WithCircuitBreaker([]producer.CircuitBreakerPolicy{
+			producer.DefaultCircuitBreakerPolicy(), {Failures: 1, OpenFor: 300 * time.Millisecond}, {Failures: 2, OpenFor: 3 * time.Second},
+		}[h.intN(3)]),
 	}
 }
 
