@@ -2,7 +2,7 @@
 // record is acknowledged when it is durable: its bytes are in the object store
 // and the row that commits them is written.
 //
-//	p, err := producer.New(ctx, "localhost:9092", producer.WithTopic("orders"))
+//	p, err := producer.New(ctx, "localhost:7070", producer.WithTopic("orders"))
 //	...
 //	p.SendAsync(ctx, producer.Record{Key: key, Value: value}, func(ack producer.Ack, err error) { ... })
 //	...

@@ -19,7 +19,7 @@ import (
 // repeat harmless; every record needs its time for that.
 func ExampleRetryPolicy_Do() {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	conn, err := grpc.NewClient("localhost:9092", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("localhost:7070", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Error("connect", slog.Any("error", err))
 		return
@@ -45,7 +45,7 @@ func ExampleRetryPolicy_Do() {
 func ExampleIsRetryable() {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx := context.Background()
-	p, err := producer.New(ctx, "localhost:9092", producer.WithTopic("orders"))
+	p, err := producer.New(ctx, "localhost:7070", producer.WithTopic("orders"))
 	if err != nil {
 		log.Error("new producer", slog.Any("error", err))
 		return

@@ -170,13 +170,13 @@ func ExampleOutcomeOf() {
 
 // One record at a time, as soon as possible.
 func ExampleWithLinger_lowLatency() {
-	p, err := producer.New(context.Background(), "localhost:9092", producer.WithLinger(0))
+	p, err := producer.New(context.Background(), "localhost:7070", producer.WithLinger(0))
 	_, _ = p, err
 }
 
 // As many records as possible.
 func ExampleWithBatchPolicy_throughput() {
-	p, err := producer.New(context.Background(), "localhost:9092",
+	p, err := producer.New(context.Background(), "localhost:7070",
 		producer.WithBatchPolicy(producer.HighThroughputBatchPolicy()),
 		producer.WithMaxBufferedBytes(256<<20),
 		producer.WithConnections(2),
@@ -223,7 +223,7 @@ func ExampleWithZone() {
 // Never wait for room: drop instead, and know it.
 func ExampleWithFailWhenFull() {
 	var dropped atomic.Int64
-	p, err := producer.New(context.Background(), "localhost:9092", producer.WithFailWhenFull())
+	p, err := producer.New(context.Background(), "localhost:7070", producer.WithFailWhenFull())
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -254,7 +254,7 @@ func ExampleWithTLS() {
 // Hear of what the library mends by itself.
 func ExampleWithLogger() {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	p, err := producer.New(context.Background(), "localhost:9092", producer.WithLogger(log.With(slog.String("component", "producer"))))
+	p, err := producer.New(context.Background(), "localhost:7070", producer.WithLogger(log.With(slog.String("component", "producer"))))
 	_, _ = p, err
 }
 
@@ -262,7 +262,7 @@ func ExampleWithLogger() {
 func ExampleWithRetryPolicy() {
 	policy := producer.DefaultRetryPolicy()
 	policy.MaxRetries = 20
-	p, err := producer.New(context.Background(), "localhost:9092",
+	p, err := producer.New(context.Background(), "localhost:7070",
 		producer.WithRetryPolicy(policy), producer.WithDeliveryTimeout(10*time.Minute))
 	_, _ = p, err
 }
@@ -279,7 +279,7 @@ func (evenOdd) Pick(rec producer.Record, partitions int) int {
 
 // Choose partitions in your own way.
 func ExampleWithPartitioner() {
-	p, err := producer.New(context.Background(), "localhost:9092", producer.WithPartitioner(evenOdd{}))
+	p, err := producer.New(context.Background(), "localhost:7070", producer.WithPartitioner(evenOdd{}))
 	_, _ = p, err
 }
 
@@ -336,7 +336,7 @@ func ExampleWithHooks() {
 
 // Look at what a producer holds, for a health check.
 func ExampleProducer_Stats() {
-	p, err := producer.New(context.Background(), "localhost:9092", producer.WithMaxBufferedBytes(32<<20))
+	p, err := producer.New(context.Background(), "localhost:7070", producer.WithMaxBufferedBytes(32<<20))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -47,7 +47,7 @@ func (c *config) seeds(target string) ([]string, error) {
 	return seeds, nil
 }
 
-var errNoAddress = errors.New("an address is empty: name agents, such as localhost:9092")
+var errNoAddress = errors.New("an address is empty: name agents, such as localhost:7070")
 
 // seed is where to send what has no owner: some agent will know better.
 func (m *metadata) seed() string { return m.seeds[m.current.Load()] }

@@ -44,7 +44,7 @@ type Producer struct {
 }
 
 // New makes a producer for the agents at target, which is any gRPC name, such
-// as "localhost:9092" or "dns:///agents.internal:9092", or several of them with
+// as "localhost:7070" or "dns:///agents.internal:9092", or several of them with
 // commas between. They are where it asks for topics: the one that answered last
 // first, and when that cannot be reached the others in turn. Records go to the
 // owners of partitions, wherever those are.
@@ -61,7 +61,7 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 		return nil, fmt.Errorf("new producer: %w", err)
 	}
 	if target == "" {
-		return nil, errors.New("new producer: no target: name an agent, such as localhost:9092")
+		return nil, errors.New("new producer: no target: name an agent, such as localhost:7070")
 	}
 	seeds, err := p.cfg.seeds(target)
 	if err != nil {

@@ -19,13 +19,13 @@ func Example() {
 		return
 	}
 	tracer := producerotel.NewTracer(otel.GetTracerProvider(), otel.GetTextMapPropagator())
-	p, err := producer.New(context.Background(), "localhost:9092", producer.WithHooks(metrics, tracer))
+	p, err := producer.New(context.Background(), "localhost:7070", producer.WithHooks(metrics, tracer))
 	_, _ = p, err
 }
 
 // Carry the caller's trace in the headers and do nothing else.
 func ExampleNewTracer() {
 	tracer := producerotel.NewTracer(nil, propagation.TraceContext{})
-	p, err := producer.New(context.Background(), "localhost:9092", producer.WithHooks(tracer))
+	p, err := producer.New(context.Background(), "localhost:7070", producer.WithHooks(tracer))
 	_, _ = p, err
 }

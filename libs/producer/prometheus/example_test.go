@@ -13,7 +13,7 @@ import (
 func Example() {
 	metrics := producerprom.New()
 	prometheus.MustRegister(metrics)
-	p, err := producer.New(context.Background(), "localhost:9092", producer.WithHooks(metrics))
+	p, err := producer.New(context.Background(), "localhost:7070", producer.WithHooks(metrics))
 	_, _ = p, err
 }
 
@@ -22,7 +22,7 @@ func ExampleNew_labels() {
 	for _, name := range []string{"billing", "audit"} {
 		metrics := producerprom.New()
 		prometheus.WrapRegistererWith(prometheus.Labels{"producer": name}, prometheus.DefaultRegisterer).MustRegister(metrics)
-		p, err := producer.New(context.Background(), "localhost:9092", producer.WithHooks(metrics))
+		p, err := producer.New(context.Background(), "localhost:7070", producer.WithHooks(metrics))
 		_, _ = p, err
 	}
 }
