@@ -24,7 +24,7 @@ type observation struct {
 // observe binds the address for HTTP.
 func (a *Agent) observe() (*observation, error) {
 	o := &observation{
-		source:  metrics.Source{Stats: a.stats, Prices: a.cfg.Store.prices(), Now: a.now},
+		source:  metrics.Source{Stats: a.stats, Prices: a.cfg.Store.Prices(), Now: a.now},
 		cluster: a.cfg.Cluster, embedded: a.cfg.Metrics.CloudWatch,
 	}
 	if a.cfg.HTTPListen == "" {

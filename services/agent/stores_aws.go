@@ -113,9 +113,9 @@ func countRows(counts *stats.Stats) func(dynamo.Request) {
 	}
 }
 
-// prices are those of the stores' requests: on other stores, what they would
-// cost on AWS.
-func (c StoreConfig) prices() cost.Prices {
+// Prices are those of the store's requests; where it is not on AWS, what they
+// would cost there.
+func (c StoreConfig) Prices() cost.Prices {
 	if c.Kind == StoreAWS && s3.Directory(c.AWS.Bucket) {
 		return cost.Express
 	}

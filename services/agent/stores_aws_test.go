@@ -103,7 +103,7 @@ func TestCheckStoreWithoutServer(t *testing.T) {
 func TestPrices(t *testing.T) {
 	t.Parallel()
 	for bucket, want := range map[string]cost.Prices{"log": cost.Standard, "log--use1-az4--x-s3": cost.Express} {
-		if got := (StoreConfig{Kind: StoreAWS, AWS: AWSConfig{Bucket: bucket}}).prices(); got != want {
+		if got := (StoreConfig{Kind: StoreAWS, AWS: AWSConfig{Bucket: bucket}}).Prices(); got != want {
 			t.Errorf("%s: %+v", bucket, got)
 		}
 	}

@@ -134,3 +134,16 @@ func TestCreateTables(t *testing.T) {
 		}
 	}
 }
+
+func TestDeleteTables(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.store(t)
+	mustCreate(t, s, &meta.Session{ID: "s"})
+	for range 2 { // the second time nothing is there
+		if err := s.DeleteTables(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantSays(t, s.Check(t.Context()), "there is no table")
+}
