@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/streamhouse/streamhouse/services/agent/cost"
 	"github.com/streamhouse/streamhouse/services/agent/internal/dynamo"
@@ -47,7 +48,7 @@ func openAWS(cfg AWSConfig, counts *stats.Stats, log *slog.Logger) (*stores, err
 
 // dialAWS makes the stores, without a request.
 func dialAWS(ctx context.Context, cfg AWSConfig, counts *stats.Stats, log *slog.Logger) (*s3.Store, *dynamo.Store, error) {
-	settings, err := loadAWS(ctx, cfg)
+	settings, err := loadAWS(ctx, cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,8 +125,12 @@ func (c StoreConfig) Prices() cost.Prices {
 
 // loadAWS reads AWS's own settings: the environment, the shared configuration
 // files, the task's role.
-func loadAWS(ctx context.Context, cfg AWSConfig) (aws.Config, error) {
-	var opts []func(*config.LoadOptions) error
+func loadAWS(ctx context.Context, cfg AWSConfig, log *slog.Logger) (aws.Config, error) {
+	// What the SDK warns of is in the errors as well, or mended by a retry.
+	said := logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
+		log.Debug("from AWS's SDK", slog.String("text", fmt.Sprintf(format, v...)))
+	})
+	opts := []func(*config.LoadOptions) error{config.WithLogger(said)}
 	if cfg.EndpointURL != "" {
 		opts = append(opts, config.WithBaseEndpoint(cfg.EndpointURL))
 	}
