@@ -21,31 +21,40 @@ func wire() map[string][]process.Rule {
 	const ms = int64(time.Millisecond)
 	return map[string][]process.Rule{
 		"answers lost after the effect": {
-			{Operation: "PUT", Every: 5, Kind: "drop"}, {Operation: "PutItem", First: 3, Every: 5, Kind: "drop"},
-			{Operation: "GET", Every: 3, Kind: "drop"}, {Operation: "Query", First: 2, Every: 7, Kind: "drop"},
+			{Operation: "PUT", Every: 5, Kind: "drop"},
+			{Operation: "PutItem", First: 3, Every: 5, Kind: "drop"},
+			{Operation: "GET", Every: 3, Kind: "drop"},
+			{Operation: "Query", First: 2, Every: 7, Kind: "drop"},
 		},
 		"answers cut in the middle": {
-			{Operation: "PutItem", First: 2, Every: 4, Kind: "cut"}, {Operation: "GET", Every: 2, Kind: "cut"},
-			{Operation: "Query", Every: 5, Kind: "cut"}, {Operation: "Scan", Every: 5, Kind: "cut"},
+			{Operation: "PutItem", First: 2, Every: 4, Kind: "cut"},
+			{Operation: "GET", Every: 2, Kind: "cut"},
+			{Operation: "Query", Every: 5, Kind: "cut"},
+			{Operation: "Scan", Every: 5, Kind: "cut"},
 		},
 		"requests lost": {
-			{Operation: "PUT", First: 2, Every: 4, Kind: "lose"}, {Operation: "PutItem", Every: 6, Kind: "lose"},
+			{Operation: "PUT", First: 2, Every: 4, Kind: "lose"},
+			{Operation: "PutItem", Every: 6, Kind: "lose"},
 			{Operation: "Query", First: 3, Every: 6, Kind: "lose"},
 		},
 		"500, before and after the effect": {
-			{Operation: "PUT", Every: 6, Kind: "refuse", Status: 500, Body: internal}, {Operation: "PUT", First: 3, Every: 6, Kind: "spoil", Status: 500, Body: internal},
+			{Operation: "PUT", Every: 6, Kind: "refuse", Status: 500, Body: internal},
+			{Operation: "PUT", First: 3, Every: 6, Kind: "spoil", Status: 500, Body: internal},
 			{Operation: "PutItem", First: 2, Every: 6, Kind: "refuse", Status: 500, Body: broken},
 			{Operation: "PutItem", First: 5, Every: 6, Kind: "spoil", Status: 500, Body: broken},
 			{Operation: "GetItem", First: 2, Every: 3, Kind: "refuse", Status: 500, Body: broken},
 		},
 		"503 and throttling": {
-			{Operation: "PUT", First: 4, Every: 12, Kind: "refuse", Status: 503, Body: slowDown}, {Operation: "GET", Every: 3, Kind: "refuse", Status: 503, Body: slowDown},
-			{Operation: "PutItem", Every: 5, Times: 2, Kind: "refuse", Status: 400, Body: throttled},
-			{Operation: "Query", Every: 6, Kind: "refuse", Status: 400, Body: throttled},
+			{Operation: "PUT", First: 4, Every: 25, Kind: "refuse", Status: 503, Body: slowDown},
+			{Operation: "GET", Every: 3, Kind: "refuse", Status: 503, Body: slowDown},
+			{Operation: "PutItem", Every: 8, Times: 2, Kind: "refuse", Status: 400, Body: throttled},
+			{Operation: "Query", Every: 9, Kind: "refuse", Status: 400, Body: throttled},
 		},
 		"late and slow": {
-			{Operation: "PutItem", First: 4, Every: 9, Kind: "late", Delay: 60 * ms}, {Operation: "PutItem", First: 7, Every: 9, Kind: "slow", Delay: 120 * ms},
-			{Operation: "PUT", First: 3, Every: 7, Kind: "late", Delay: 200 * ms}, {Operation: "PUT", First: 6, Every: 7, Kind: "slow", Delay: 250 * ms},
+			{Operation: "PutItem", First: 4, Every: 9, Kind: "late", Delay: 60 * ms},
+			{Operation: "PutItem", First: 7, Every: 9, Kind: "slow", Delay: 120 * ms},
+			{Operation: "PUT", First: 3, Every: 7, Kind: "late", Delay: 200 * ms},
+			{Operation: "PUT", First: 6, Every: 7, Kind: "slow", Delay: 250 * ms},
 			{Operation: "Query", Every: 8, Kind: "slow", Delay: 80 * ms},
 		},
 	}

@@ -7,6 +7,7 @@ package aws
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -27,9 +28,14 @@ func TestMain(m *testing.M) {
 		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 		"AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_S3": "", "AWS_ENDPOINT_URL_DYNAMODB": "", "AWS_PROFILE": "", "AWS_SESSION_TOKEN": "", "AWS_CA_BUNDLE": "",
 	} {
-		if err := os.Setenv(name, value); err != nil { //nolint:usetesting // there is no test yet
+		if err := os.Setenv(name, value); err != nil {
 			panic(err)
 		}
+	}
+	flag.Parse()
+	// The tests wait for leases and pauses rather than compute.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	process.Main(m)
 }

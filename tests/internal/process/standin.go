@@ -30,7 +30,7 @@ var buildStandin = sync.OnceValues(func() (program string, err error) {
 		return "", err
 	}
 	program = filepath.Join(built.dir, "standin")
-	cmd := exec.Command("go", "build", "-o", program, ".") //nolint:noctx // the test's own timeout is the deadline
+	cmd := exec.Command("go", "build", "-o", program, ".")
 	cmd.Dir, cmd.Env = filepath.Join(root, "tests", "standin"), append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", &buildError{err, out}
