@@ -9,6 +9,7 @@ package local
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"testing"
@@ -23,6 +24,11 @@ const defaultImage = "localstack/localstack:4.14.0"
 func TestLocalStack(t *testing.T) {
 	// The reaper is an image of its own; what we start we also remove.
 	t.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
+	// In a container, testcontainers looks for ports at the gateway; but where
+	// the engine's own bridge is here, so are they.
+	if _, err := net.InterfaceByName("docker0"); err == nil && os.Getenv("TESTCONTAINERS_HOST_OVERRIDE") == "" {
+		t.Setenv("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
+	}
 	if err := docker(t); err != nil {
 		t.Fatalf("there is no Docker engine that answers: start one, these tests need it to run LocalStack: %v", err)
 	}
