@@ -50,7 +50,7 @@ func New(cfg Config, opts ...Option) (*Agent, error) {
 		return nil, err
 	}
 	a.catalog = topics.New(a.stores.rows, uint32(cfg.Limits.MaxPartitions))
-	a.services = rpc.New(rpc.Options{Release: Version(), Zone: cfg.Zone, MaxBatchBytes: int(cfg.Limits.MaxBatchBytes), Prices: a.prices()},
+	a.services = rpc.New(rpc.Options{Release: Version(), Zone: cfg.Zone, MaxBatchBytes: int(cfg.Limits.MaxBatchBytes), Prices: cfg.Store.Prices()},
 		a.catalog, a.stores.rows, a.stats)
 	if a.peers, err = a.dialPeers(o); err != nil {
 		return nil, errors.Join(err, a.stores.close())

@@ -125,12 +125,15 @@ type AWSConfig struct {
 	// BucketPrefix stands before the keys of all objects, so that a bucket can
 	// be shared; default none.
 	BucketPrefix string
-	// TablePrefix begins the names of the DynamoDB tables; default streamhouse.
+	// TablePrefix begins the names of the DynamoDB tables; default DefaultTablePrefix.
 	TablePrefix string
 	// EndpointURL is used in place of AWS's own endpoints, for S3 and DynamoDB;
 	// default: what AWS_ENDPOINT_URL says.
 	EndpointURL string
 }
+
+// DefaultTablePrefix is that of AWSConfig.
+const DefaultTablePrefix = "streamhouse"
 
 // NoCeiling as FlushConfig.MaxPerSecond lets every flush go when it is due.
 const NoCeiling = -1
@@ -227,7 +230,7 @@ func (c Config) WithDefaults() Config {
 	}
 	c.Store.Kind = cmp.Or(c.Store.Kind, StoreFiles)
 	c.Store.Dir = cmp.Or(c.Store.Dir, "./streamhouse-data")
-	c.Store.AWS.TablePrefix = cmp.Or(c.Store.AWS.TablePrefix, "streamhouse")
+	c.Store.AWS.TablePrefix = cmp.Or(c.Store.AWS.TablePrefix, DefaultTablePrefix)
 	c.Store.Address = cmp.Or(c.Store.Address, DefaultStoreAddress)
 	c.Flush.Bytes = cmp.Or(c.Flush.Bytes, 4<<20)
 	c.Flush.Age = cmp.Or(c.Flush.Age, 100*time.Millisecond)

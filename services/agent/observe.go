@@ -10,7 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/streamhouse/streamhouse/services/agent/cost"
 	"github.com/streamhouse/streamhouse/services/agent/internal/metrics"
 )
 
@@ -25,7 +24,7 @@ type observation struct {
 // observe binds the address for HTTP.
 func (a *Agent) observe() (*observation, error) {
 	o := &observation{
-		source:  metrics.Source{Stats: a.stats, Prices: a.prices(), Now: a.now},
+		source:  metrics.Source{Stats: a.stats, Prices: a.cfg.Store.Prices(), Now: a.now},
 		cluster: a.cfg.Cluster, embedded: a.cfg.Metrics.CloudWatch,
 	}
 	if a.cfg.HTTPListen == "" {
@@ -76,9 +75,6 @@ func (o *observation) close() error {
 	}
 	return o.listener.Close()
 }
-
-// prices are those of the stores' requests.
-func (a *Agent) prices() cost.Prices { return cost.Standard }
 
 // now reads what the present session holds.
 func (a *Agent) now() metrics.Now {

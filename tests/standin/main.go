@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"syscall"
@@ -22,6 +23,7 @@ func main() {
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:4566", "`host:port` to serve HTTP on; port 0 takes a free one")
 	flag.StringVar(&o.listenTLS, "listen-tls", "", "`host:port` to serve HTTPS on as well (default none)")
 	flag.StringVar(&o.dir, "dir", "", "`folder` to keep everything in (default a new one, removed at the end)")
+	flag.Int64Var(&o.dropAbove, "drop-above", math.MaxInt64, "`bytes` of an object beyond which it is taken and forgotten, for benchmarks")
 	attached := flag.Bool("attached", false, "end as soon as standard input is closed, so that no test leaves a server behind")
 	flag.Parse()
 	if *attached {

@@ -22,7 +22,7 @@ func TestRun(t *testing.T) {
 	ended := make(chan error, 1)
 	dir := t.TempDir()
 	go func() {
-		ended <- run(ctx, options{listen: "127.0.0.1:0", listenTLS: "127.0.0.1:0", dir: dir}, in)
+		ended <- run(ctx, options{listen: "127.0.0.1:0", listenTLS: "127.0.0.1:0", dir: dir, dropAbove: 1 << 20}, in)
 		in.Close()
 	}()
 	line, err := bufio.NewReader(out).ReadBytes('\n')

@@ -20,6 +20,9 @@ import (
 
 type options struct {
 	listen, listenTLS, dir string
+	// dropAbove is the size of objects beyond which they are taken and
+	// forgotten, so that a benchmark is not one of this server.
+	dropAbove int64
 }
 
 // ready is the line of JSON that the server prints once it answers.
@@ -47,7 +50,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	line, servers, err := listen(ctx, o, faults.New(route(objects, dynamodb.New())))
+	line, servers, err := listen(ctx, o, faults.New(route(drop(objects, o.dropAbove), dynamodb.New())))
 	for _, s := range servers {
 		defer s.Close()
 	}
@@ -92,6 +95,17 @@ func server(ctx context.Context, address string, h http.Handler) (*httptest.Serv
 		return nil, err
 	}
 	return &httptest.Server{Listener: l, Config: &http.Server{Handler: h}}, nil //nolint:gosec // its clients are tests
+}
+
+// drop forgets large objects.
+func drop(objects http.Handler, above int64) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPut || r.ContentLength <= above {
+			objects.ServeHTTP(w, r)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body) // a client that hangs up gets no answer
+	})
 }
 
 // route sends each request to the service that it is for: DynamoDB's name

@@ -99,7 +99,7 @@ func repository() (string, error) {
 // paths that begin with this module's folder, ".." and all.
 func dependOn(root string) error {
 	modules := os.DirFS(filepath.Join(root, "tests") + "/..")
-	for _, module := range []string{"proto", "libs/producer", "services/agent", "cmd/streamhouse"} {
+	for _, module := range []string{"proto", "libs/producer", "services/agent", "cmd/streamhouse", "tests/standin"} {
 		err := fs.WalkDir(modules, module, func(name string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/child"
 	"github.com/streamhouse/streamhouse/services/agent"
@@ -15,23 +16,19 @@ import (
 // agentProcess is an agent in a process of its own.
 type agentProcess struct {
 	*child.Process
-	dir string // to be removed; empty for none
+	remove func() error // what was made for its store
 }
 
 // startAgent returns the agent and the address of its listener.
 func (o *Options) startAgent(ctx context.Context) (*agentProcess, string, error) {
-	a := &agentProcess{}
-	dir := o.Dir
-	if o.Store == Files && dir == "" {
-		var err error
-		if dir, err = os.MkdirTemp("", "streamhouse-bench-"); err != nil {
-			return nil, "", fmt.Errorf("make store folder: %w", err)
-		}
-		a.dir = dir
-	}
-	process, ready, err := child.Start(ctx, o.agentArgs(dir)...)
+	store, remove, err := o.makeStore(ctx)
 	if err != nil {
-		return nil, "", errors.Join(err, a.removeDir())
+		return nil, "", err
+	}
+	a := &agentProcess{remove: remove}
+	process, ready, err := child.Start(ctx, append(o.agentArgs(), store...)...)
+	if err != nil {
+		return nil, "", errors.Join(err, remove())
 	}
 	a.Process = process
 	var told struct{ Addresses map[string]string }
@@ -45,15 +42,45 @@ func (o *Options) startAgent(ctx context.Context) (*agentProcess, string, error)
 // that nobody reads.
 const memoryKeep = 16 << 20
 
-func (o *Options) agentArgs(dir string) []string {
+// removeLimit is above what deleting a run's objects takes.
+const removeLimit = 3 * time.Minute
+
+// makeStore makes the store, and returns the agent's settings for it and what
+// removes it.
+func (o *Options) makeStore(ctx context.Context) (settings []string, remove func() error, err error) {
+	switch {
+	case o.Store == AWS:
+		trial, remove, err := agent.TrialStore(ctx, o.AWS)
+		settings = []string{"--store-bucket", trial.Bucket, "--store-bucket-prefix", trial.BucketPrefix, "--store-table-prefix", trial.TablePrefix}
+		if trial.EndpointURL != "" {
+			settings = append(settings, "--store-endpoint-url", trial.EndpointURL)
+		}
+		return settings, func() error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeLimit)
+			defer cancel()
+			return remove(ctx)
+		}, err
+	case o.Store == Memory:
+		return []string{"--store-memory-keep-bytes", strconv.Itoa(memoryKeep)}, func() error { return nil }, nil
+	case o.Dir != "":
+		return []string{"--store-dir", o.Dir}, func() error { return nil }, nil
+	}
+	dir, err := os.MkdirTemp("", "streamhouse-bench-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make store folder: %w", err)
+	}
+	return []string{"--store-dir", dir}, func() error {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove store folder: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+func (o *Options) agentArgs() []string {
 	args := []string{
 		"agent", "--listen", agent.DefaultListener.Name + "=127.0.0.1:0", "--log-level", "warn",
 		"--flush-max-per-second", strconv.Itoa(o.FlushRate), "--store", o.Store,
-	}
-	if o.Store == Files {
-		args = append(args, "--store-dir", dir)
-	} else {
-		args = append(args, "--store-memory-keep-bytes", strconv.Itoa(memoryKeep))
 	}
 	if o.PutLatency != "" {
 		args = append(args, "--store-put-latency", o.PutLatency, "--store-commit-latency", o.CommitLatency)
@@ -82,21 +109,11 @@ func (a *agentProcess) watch(cancel context.CancelCauseFunc) (unwatch func()) {
 	}
 }
 
-// stop ends the agent and removes its temporary store.
+// stop ends the agent and removes what was made for its store.
 func (a *agentProcess) stop() error {
 	err := a.Stop()
 	if err != nil {
 		err = fmt.Errorf("stop the agent: %w", err)
 	}
-	return errors.Join(err, a.removeDir())
-}
-
-func (a *agentProcess) removeDir() error {
-	if a.dir == "" {
-		return nil
-	}
-	if err := os.RemoveAll(a.dir); err != nil {
-		return fmt.Errorf("remove store folder: %w", err)
-	}
-	return nil
+	return errors.Join(err, a.remove())
 }

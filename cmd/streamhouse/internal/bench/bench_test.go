@@ -137,6 +137,8 @@ func TestValidate(t *testing.T) {
 		"--warmup":      func(o *Options) { o.Warmup = -1 },
 		"--store":       func(o *Options) { o.Store = "tape" },
 		"--dir":         func(o *Options) { o.Dir = "x" },
+		"--bucket":      func(o *Options) { o.Store = AWS },
+		"--store aws":   func(o *Options) { o.AWS.Bucket = "b" },
 	} {
 		bad := good
 		change(&bad)

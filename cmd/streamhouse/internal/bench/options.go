@@ -11,12 +11,16 @@ import (
 
 	"github.com/streamhouse/streamhouse/libs/producer"
 	"github.com/streamhouse/streamhouse/proto/batch"
+	"github.com/streamhouse/streamhouse/services/agent"
 )
 
 // Stores that an agent can be measured with.
 const (
 	Memory = "memory"
 	Files  = "files"
+	// AWS is a store of the run's own in a bucket and tables on AWS, which is
+	// deleted in the end.
+	AWS = "aws"
 )
 
 // Options say what to measure.
@@ -34,9 +38,11 @@ type Options struct {
 	Rate int
 	// Warmup is not counted, Duration is.
 	Warmup, Duration time.Duration
-	// Store is Memory or Files. Dir is the folder of the latter; empty stands
+	// Store is Memory, Files or AWS. Dir is the folder of Files; empty stands
 	// for a temporary one.
 	Store, Dir string
+	// AWS says in what bucket the store of AWS is.
+	AWS agent.AWSConfig
 	// PutLatency and CommitLatency are injected into the store, as
 	// "p50/p99"; empty injects none.
 	PutLatency, CommitLatency string
@@ -91,7 +97,8 @@ func (o *Options) Validate() error {
 	rule(o.Rate >= 0, "--rate is %d: use 0 for no limit", o.Rate)
 	rule(o.FlushRate >= 0, "--flush-rate is %d: use 0 for no limit", o.FlushRate)
 	rule(o.Duration > 0 && o.Warmup >= 0, "--duration must be positive, and --warmup not negative")
-	rule(o.Store == Memory || o.Store == Files, "--store %q is unknown: use memory or files", o.Store)
+	rule(o.Store == Memory || o.Store == Files || o.Store == AWS, "--store %q is unknown: use memory, files or aws", o.Store)
+	rule((o.Store == AWS) == (o.AWS.Bucket != ""), "--store aws and --bucket go together")
 	rule(o.Dir == "" || o.Store == Files, "--dir is for --store files")
 	if len(wrong) > 0 {
 		return errors.Join(wrong...)

@@ -24,7 +24,7 @@ func newAgent(ctx context.Context, args []string) *cobra.Command {
 	}
 	cmd.Flags().SortFlags = false
 	new(agent.Config).Register(cmd.Flags())
-	complete(cmd, "store", agent.StoreFiles, agent.StoreAWS, agent.StoreMemory)
+	complete(cmd, "store", agent.StoreFiles, agent.StoreAWS, agent.StoreMemory, agent.StoreRemote)
 	complete(cmd, "log-format", agent.LogText, agent.LogJSON)
 	complete(cmd, "log-level", "debug", "info", "warn", "error")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

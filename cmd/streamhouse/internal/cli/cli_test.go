@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/local"
+	"github.com/streamhouse/streamhouse/services/agent"
 )
 
 // asProgram makes the test binary play the streamhouse program, for commands
@@ -45,7 +46,7 @@ type shell struct {
 // startShell starts an agent over real files and TCP.
 func startShell(t *testing.T) *shell {
 	t.Helper()
-	a, err := local.Start(t.Context(), t.TempDir())
+	a, err := local.Start(t.Context(), agent.StoreConfig{Kind: agent.StoreFiles, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

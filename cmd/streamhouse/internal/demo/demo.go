@@ -18,6 +18,7 @@ import (
 	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/reader"
 	"github.com/streamhouse/streamhouse/libs/producer"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/services/agent/cost"
 )
 
 // Options say how large the demo is.
@@ -27,6 +28,8 @@ type Options struct {
 	Size    int
 	// Partitions is the topic's number of them.
 	Partitions int
+	// Prices are those of the agent's requests.
+	Prices cost.Prices
 }
 
 const (

@@ -24,7 +24,7 @@ func (r *Report) Write(out io.Writer) error {
 	segments := r.after.GetSegmentsCommitted() - r.before.GetSegmentsCommitted()
 	stored := r.after.GetBytesCommitted() - r.before.GetBytesCommitted()
 	used := requests(r.after).Minus(requests(r.before))
-	prices := cost.Standard
+	prices := r.o.Prices
 	records := int64(r.o.Records)
 	put, commit := r.after.GetPutLatency(), r.after.GetCommitLatency()
 	lines := []struct{ label, text string }{

@@ -20,14 +20,14 @@ type Agent struct {
 	ended  chan error
 }
 
-// Start runs an agent that keeps its data in dir, and returns once it serves.
+// Start runs an agent on a store, and returns once it serves.
 // The agent outlives ctx, which only limits the start: what is on its way when
 // a command is interrupted should still be answered.
-func Start(ctx context.Context, dir string) (*Agent, error) {
+func Start(ctx context.Context, store agent.StoreConfig) (*Agent, error) {
 	made, err := agent.New(agent.Config{
 		Name:      "local",
 		Listeners: []agent.Listener{{Name: listener, Address: "127.0.0.1:0"}},
-		Store:     agent.StoreConfig{Kind: agent.StoreFiles, Dir: dir},
+		Store:     store,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start agent: %w", err)

@@ -52,7 +52,7 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 	for _, kind := range meta.Kinds() {
 		wantSays(t, err, fmt.Sprintf(`there is no table "none-%s" in us-east-1`, kind))
 	}
-	wantSays(t, err, "dynamodb_table_prefix")
+	wantSays(t, err, "`table_prefix`")
 	wantSays(t, s.Create(t.Context(), &meta.Session{ID: "s"}), `no table "none-sessions"`)
 }
 
@@ -64,7 +64,7 @@ func TestCheckNamesPermissions(t *testing.T) {
 	rules := []standin.Rule{denied, denied}
 	rules[0].Operation, rules[1].Operation = "PutItem", "Query"
 	w.set(t, rules...)
-	wantSays(t, s.Check(t.Context()), `no permission for dynamodb:Query, dynamodb:PutItem on table "`+w.name+`-journal"`, "agent_policy_arn")
+	wantSays(t, s.Check(t.Context()), `no permission for dynamodb:Query, dynamodb:PutItem on table "`+w.name+`-journal"`, "`task_role`")
 	wantSays(t, s.Create(t.Context(), &meta.Session{ID: "s"}), "no permission for dynamodb:PutItem")
 }
 
@@ -133,4 +133,17 @@ func TestCreateTables(t *testing.T) {
 			t.Errorf("%s could be deleted", kind)
 		}
 	}
+}
+
+func TestDeleteTables(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.store(t)
+	mustCreate(t, s, &meta.Session{ID: "s"})
+	for range 2 { // the second time nothing is there
+		if err := s.DeleteTables(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantSays(t, s.Check(t.Context()), "there is no table")
 }

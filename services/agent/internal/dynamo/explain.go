@@ -21,10 +21,10 @@ func (s *Store) explain(op string, kind meta.Kind, err error) error {
 	table := *s.table(kind)
 	switch code := api.ErrorCode(); code {
 	case (*types.ResourceNotFoundException)(nil).ErrorCode():
-		return fmt.Errorf("there is no table %q in %s: create it, or set the table prefix to Terraform's output dynamodb_table_prefix: %w",
+		return fmt.Errorf("there is no table %q in %s: create it, or set --store-table-prefix to Terraform's output `table_prefix`: %w",
 			table, s.region, err)
 	case accessDenied:
-		return fmt.Errorf("no permission for dynamodb:%s on table %q: attach the policy of Terraform's output agent_policy_arn to the agent's role: %w",
+		return fmt.Errorf("no permission for dynamodb:%s on table %q: add it to the role that Terraform's output `task_role` names: %w",
 			op, table, err)
 	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "IncompleteSignature", "MissingAuthenticationToken":
 		return fmt.Errorf("DynamoDB in %s does not accept the credentials: check the role or the keys, and the clock: %w", s.region, err)

@@ -138,3 +138,23 @@ func sameKeys(table *types.TableDescription, keys schema) bool {
 	}
 	return true
 }
+
+// DeleteTables removes all tables, with the rows in them. One that is not there
+// is gone already.
+func (s *Store) DeleteTables(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(meta.Kinds()))
+	for n, kind := range meta.Kinds() {
+		wg.Go(func() {
+			_, err := s.try(ctx, s.times.page, func(ctx context.Context) error {
+				_, err := s.client.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: s.table(kind)})
+				return err
+			})
+			if _, gone := errors.AsType[*types.ResourceNotFoundException](err); err != nil && !gone {
+				errs[n] = fmt.Errorf("delete table %q: %w", *s.table(kind), err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -235,3 +235,36 @@ func TestBodyReader(t *testing.T) {
 		}
 	}
 }
+
+// A list whose answer breaks off in the middle, or is not S3's, is asked for
+// again: an agent must not fail to start for it.
+func TestListFaults(t *testing.T) {
+	t.Parallel()
+	const whole = `<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key><Size>1</Size></Contents></ListBucketResult>`
+	for name, first := range map[string]string{"cut": whole[:60], "cut before the end": whole[:len(whole)-5], "another's page": "<html><p>Welcome</html>"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, s, _ := newFake(t)
+			requests := 0
+			f.serve = func(w http.ResponseWriter, _ *http.Request) {
+				if requests++; requests > 1 {
+					_, _ = w.Write([]byte(whole))
+					return
+				}
+				if !strings.HasPrefix(first, "<html") {
+					w.Header().Set("Content-Length", "120")
+				}
+				_, _ = w.Write([]byte(first))
+			}
+			n := 0
+			for info, err := range s.List(t.Context(), "") {
+				if n++; err != nil || info.Key != "a" {
+					t.Errorf("%q, %v", info.Key, err)
+				}
+			}
+			if n != 1 || requests != 2 {
+				t.Errorf("%d objects after %d requests", n, requests)
+			}
+		})
+	}
+}

@@ -2,11 +2,14 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
 )
 
 // limits are those of one kind of call.
@@ -47,7 +50,7 @@ type policy struct {
 func newPolicy(l limits) *policy {
 	return &policy{limits: l, retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Backoff = retry.BackoffDelayerFunc(pause)
-		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: again})
+		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: again}, retry.IsErrorRetryableFunc(unreadable))
 	})}
 }
 
@@ -60,6 +63,14 @@ var again = map[string]struct{}{
 	// One object of many, in an answer whose status is 200.
 	"InternalError":      {},
 	"ServiceUnavailable": {},
+}
+
+// unreadable says that an answer broke off, or is none of S3's.
+func unreadable(err error) aws.Ternary {
+	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
 }
 
 var throttles = retry.IsErrorThrottles(retry.DefaultThrottles)

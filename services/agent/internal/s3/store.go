@@ -86,7 +86,13 @@ func Open(cfg aws.Config, opts Options) (*Store, error) {
 }
 
 // directory says whether the bucket is a directory bucket.
-func (s *Store) directory() bool { return strings.HasSuffix(s.bucket, "--x-s3") }
+func (s *Store) directory() bool { return Directory(s.bucket) }
+
+// Directory says whether a bucket of this name is a directory bucket: S3
+// Express One Zone, with other prices.
+func Directory(bucket string) bool { return strings.HasSuffix(bucket, directorySuffix) }
+
+const directorySuffix = "--x-s3"
 
 // client is the SDK's own HTTP client, which honours the settings of the
 // default chain, tuned for many large bodies to one host.
