@@ -23,11 +23,11 @@ locals {
   costs = {
     tasks = {
       usd  = var.min_tasks * local.hours * (local.vcpu * local.price.vcpu_hour + local.gb * local.price.gb_hour)
-      text = "${var.min_tasks} tasks x ${local.hours} h x (${local.vcpu} vCPU x $${local.price.vcpu_hour} + ${local.gb} GB x $${local.price.gb_hour})"
+      text = format("%d tasks x %d h x (%g vCPU x $%g + %g GB x $%g)", var.min_tasks, local.hours, local.vcpu, local.price.vcpu_hour, local.gb, local.price.gb_hour)
     }
     endpoints = {
       usd  = local.endpoints * local.hours * local.price.endpoint_hour
-      text = "${local.endpoints} interface endpoints x zones x ${local.hours} h x $${local.price.endpoint_hour}"
+      text = format("%d interface endpoints, counted in each zone, x %d h x $%g", local.endpoints, local.hours, local.price.endpoint_hour)
     }
     observability = {
       usd  = local.metrics * local.price.metric + local.alarms * local.price.alarm + local.price.dashboard

@@ -18,6 +18,10 @@ run "only_an_image" {
     error_message = "The fixed cost is not the sum of its parts."
   }
   assert {
+    condition     = output.monthly_fixed_cost.arithmetic.tasks == "3 tasks x 730 h x (1 vCPU x $0.03238 + 2 GB x $0.00356) = $86.50"
+    error_message = "The arithmetic cannot be followed."
+  }
+  assert {
     condition     = local.repository_arn == "arn:aws:ecr:eu-central-1:123456789012:repository/streamhouse-agent"
     error_message = "ECS could not pull the image."
   }
