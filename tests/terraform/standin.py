@@ -5,16 +5,14 @@ Terraform's and the agent's requests make sense, not that AWS takes them.
 Each function below mends one gap of moto 5.2, named in its first line.
 """
 
+import logging
 import os
 import sys
 import threading
 
-os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
-
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.responses import ActionResult
 from moto.ec2.models.security_groups import SecurityGroupRule
-from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import main
@@ -94,4 +92,5 @@ group_descriptions()
 service_settings()
 one_at_a_time()
 end_with_parent()
+logging.getLogger("werkzeug").setLevel(logging.ERROR)  # faults, not requests
 main(["-H", sys.argv[1], "-p", sys.argv[2]])
