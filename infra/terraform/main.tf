@@ -26,6 +26,7 @@ module "stack" {
   memory                    = var.memory
   buffer_bytes              = var.buffer_bytes
   cache_bytes               = var.cache_bytes
+  flush_max_per_second      = var.flush_max_per_second
   min_tasks                 = var.min_tasks
   max_tasks                 = var.max_tasks
   cpu_percent               = var.cpu_percent

@@ -13,6 +13,7 @@ import threading
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.responses import ActionResult
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import main
@@ -55,16 +56,41 @@ def service_settings():
     }
     create = EC2ContainerServiceResponse.create_service
 
+    update = EC2ContainerServiceResponse.update_service
+
+    def keep(self, service):
+        for attribute, parameter in kept.items():
+            value = self._get_param(parameter)
+            if isinstance(value, dict):  # what an update leaves out stays as it is
+                value = {**(getattr(service, "was", {}).get(attribute) or {}), **value}
+            if value is not None:
+                setattr(service, attribute, value)
+        service.was = {attribute: getattr(service, attribute, None) for attribute in kept}
+
     def create_service(self):
         result = create(self)
         service = result.result["service"]
-        for attribute, parameter in kept.items():
-            setattr(service, attribute, self._get_param(parameter))
-        if service.capacity_provider_strategy:
+        keep(self, service)
+        if self._get_param("capacityProviderStrategy"):
             service.launch_type = None  # AWS has one or the other
         return result
 
+    def update_service(self):
+        result = update(self)
+        keep(self, result.result["service"])
+        return result
+
     EC2ContainerServiceResponse.create_service = create_service
+    EC2ContainerServiceResponse.update_service = update_service
+
+
+def deleted_clusters():
+    """A deleted ECS cluster is still listed."""
+
+    def list_clusters(self):
+        return [c.arn for c in self.clusters.values() if c.status != "INACTIVE"]
+
+    EC2ContainerServiceBackend.list_clusters = list_clusters
 
 
 def one_at_a_time():
@@ -81,7 +107,8 @@ def one_at_a_time():
 
 def end_with_parent():
     def watch():
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):
+            pass
         os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -90,6 +117,7 @@ def end_with_parent():
 autoscaling_tags()
 group_descriptions()
 service_settings()
+deleted_clusters()
 one_at_a_time()
 end_with_parent()
 logging.getLogger("werkzeug").setLevel(logging.ERROR)  # faults, not requests

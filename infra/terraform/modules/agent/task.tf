@@ -4,18 +4,19 @@ data "aws_region" "current" {}
 # docs/configuration.md explains each.
 locals {
   environment = merge({
-    AWS_REGION                     = data.aws_region.current.name
-    STREAMHOUSE_STORE              = "aws"
-    STREAMHOUSE_STORE_BUCKET       = var.bucket
-    STREAMHOUSE_STORE_TABLE_PREFIX = var.table_prefix
-    STREAMHOUSE_CLUSTER            = var.name
-    STREAMHOUSE_LISTEN             = "internal=0.0.0.0:${var.port}"
-    STREAMHOUSE_BUFFER_BYTES       = tostring(var.buffer_bytes)
-    STREAMHOUSE_CACHE_BYTES        = tostring(var.cache_bytes)
-    STREAMHOUSE_DRAIN_TIMEOUT      = "100s" # less than stopTimeout
-    STREAMHOUSE_METRICS_CLOUDWATCH = "true"
-    STREAMHOUSE_LOG_FORMAT         = "json"
-    STREAMHOUSE_LOG_LEVEL          = var.log_level
+    AWS_REGION                       = data.aws_region.current.name
+    STREAMHOUSE_STORE                = "aws"
+    STREAMHOUSE_STORE_BUCKET         = var.bucket
+    STREAMHOUSE_STORE_TABLE_PREFIX   = var.table_prefix
+    STREAMHOUSE_CLUSTER              = var.name
+    STREAMHOUSE_LISTEN               = "internal=0.0.0.0:${var.port}"
+    STREAMHOUSE_BUFFER_BYTES         = tostring(var.buffer_bytes)
+    STREAMHOUSE_CACHE_BYTES          = tostring(var.cache_bytes)
+    STREAMHOUSE_FLUSH_MAX_PER_SECOND = tostring(var.flush_max_per_second)
+    STREAMHOUSE_DRAIN_TIMEOUT        = "100s" # less than stopTimeout
+    STREAMHOUSE_METRICS_CLOUDWATCH   = "true"
+    STREAMHOUSE_LOG_FORMAT           = "json"
+    STREAMHOUSE_LOG_LEVEL            = var.log_level
     # The security group is all that keeps others out, then.
   }, var.tls_secret_arn == null ? { STREAMHOUSE_INSECURE = "true" } : {})
 

@@ -90,6 +90,18 @@ variable "cache_bytes" {
   }
 }
 
+variable "flush_max_per_second" {
+  description = "Flushes of less than 4 MiB that an agent makes in a second at most. Each is a PUT and a write to DynamoDB: fewer cost less and let batches wait longer. 0 is no ceiling."
+  type        = number
+  default     = 10
+  nullable    = false
+
+  validation {
+    condition     = var.flush_max_per_second >= 0 && var.flush_max_per_second <= 1000
+    error_message = "Give 1 to 1000 flushes a second, or 0 for no ceiling: docs/deploy.md has what they cost."
+  }
+}
+
 variable "desired_count" {
   description = "Tasks that are started first. Autoscaling decides afterwards."
   type        = number

@@ -61,29 +61,30 @@ module "security" {
 module "agent" {
   source = "../agent"
 
-  name               = var.name
-  image              = var.image
-  architecture       = var.architecture
-  cpu                = var.cpu
-  memory             = var.memory
-  buffer_bytes       = var.buffer_bytes
-  cache_bytes        = var.cache_bytes
-  desired_count      = var.min_tasks
-  spot_percent       = var.spot_percent
-  vpc_id             = local.vpc_id
-  subnet_ids         = local.subnet_ids
-  security_group_id  = module.security.agent_security_group_id
-  bootstrap_vpc_ids  = var.bootstrap_vpc_ids
-  port               = var.port
-  bucket             = module.storage.bucket
-  table_prefix       = module.storage.table_prefix
-  task_role_arn      = module.security.task_role_arn
-  execution_role_arn = module.security.execution_role_arn
-  log_group_name     = module.observability.log_group_name
-  tls_secret_arn     = var.tls_secret_arn
-  tls_client_auth    = var.tls_client_auth
-  log_level          = var.log_level
-  wait               = var.wait
+  name                 = var.name
+  image                = var.image
+  architecture         = var.architecture
+  cpu                  = var.cpu
+  memory               = var.memory
+  buffer_bytes         = var.buffer_bytes
+  cache_bytes          = var.cache_bytes
+  flush_max_per_second = var.flush_max_per_second
+  desired_count        = var.min_tasks
+  spot_percent         = var.spot_percent
+  vpc_id               = local.vpc_id
+  subnet_ids           = local.subnet_ids
+  security_group_id    = module.security.agent_security_group_id
+  bootstrap_vpc_ids    = var.bootstrap_vpc_ids
+  port                 = var.port
+  bucket               = module.storage.bucket
+  table_prefix         = module.storage.table_prefix
+  task_role_arn        = module.security.task_role_arn
+  execution_role_arn   = module.security.execution_role_arn
+  log_group_name       = module.observability.log_group_name
+  tls_secret_arn       = var.tls_secret_arn
+  tls_client_auth      = var.tls_client_auth
+  log_level            = var.log_level
+  wait                 = var.wait
 
   depends_on = [module.network] # a task cannot start before its endpoints answer
 }

@@ -48,6 +48,13 @@ variable "cache_bytes" {
   nullable    = false
 }
 
+variable "flush_max_per_second" {
+  description = "Flushes of less than 4 MiB that an agent makes in a second at most. Each is a PUT and a write to DynamoDB: fewer cost less and let batches wait longer. 0 is no ceiling."
+  type        = number
+  default     = 10
+  nullable    = false
+}
+
 variable "min_tasks" {
   description = "Fewest agents, and as many as are started first. With three, the loss of one leaves two."
   type        = number

@@ -119,3 +119,11 @@ run "an_unknown_level" {
   }
   expect_failures = [var.log_level]
 }
+
+run "a_negative_ceiling" {
+  command = plan
+  variables {
+    flush_max_per_second = -1
+  }
+  expect_failures = [var.flush_max_per_second]
+}
