@@ -11,8 +11,11 @@ locals {
     alarm         = 0.10
     dashboard     = 3.00
     zone          = 0.50
-    heartbeats    = 0.81 # of an agent: 1,296,000 writes
   }
+
+  # What agents ask DynamoDB for when nothing happens, in an hour (DESIGN.md), at
+  # $0.625 a million writes and $0.125 a million reads.
+  idle_hour = (1800 * 0.625 + 7560 * 0.125) / 1000000
 
   metrics   = 30                                   # docs/metrics.md, with a kind each
   alarms    = module.observability.alarm_count + 4 # of autoscaling: each target has two
@@ -37,9 +40,9 @@ locals {
       usd  = local.price.zone
       text = "a private hosted zone"
     }
-    heartbeats = {
-      usd  = var.min_tasks * local.price.heartbeats
-      text = "${var.min_tasks} agents x 1,296,000 writes x $0.625 a million"
+    idle = {
+      usd  = var.min_tasks * local.hours * local.idle_hour
+      text = format("%d agents x %d h x (1,800 writes x $0.625 + 7,560 reads x $0.125, a million)", var.min_tasks, local.hours)
     }
   }
 }
