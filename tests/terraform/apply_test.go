@@ -3,6 +3,7 @@
 package terraform
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,8 @@ func TestApply(t *testing.T) {
 	for _, hole := range planned(plan).holes(true) {
 		t.Error(hole)
 	}
+
+	c.agents()
 
 	if plan, changes = c.plan("-var=min_tasks=4"); !changes {
 		t.Error("another size changes nothing")
@@ -50,6 +53,7 @@ func TestApply(t *testing.T) {
 	c.apply()
 	c.run("destroy", "-auto-approve", "-input=false", "-parallelism=30", c.state(), "-var=protect_data=false")
 	c.nothingLeft()
+	c.deployerMay()
 }
 
 func (c *cli) nothingLeft() {
@@ -69,6 +73,28 @@ func (c *cli) nothingLeft() {
 	} {
 		if answer := c.ask(q.service, q.target, q.body); strings.Contains(answer, "streamhouse") {
 			c.t.Errorf("destroyed, and %s still has\n%s", q.service, answer)
+		}
+	}
+}
+
+// deployerMay holds the policy of the docs for whoever applies to what an apply
+// and a destroy asked for.
+func (c *cli) deployerMay() {
+	c.t.Helper()
+	asked := c.calls.of("test")
+	if len(asked) < 50 {
+		c.t.Errorf("Terraform asked for %v, which is too little", asked)
+	}
+	var allowed []string
+	for _, st := range statements(string(read(c.t, root+"/deployer-policy.json"))) {
+		allowed = append(allowed, st.Action...)
+	}
+	for _, action := range asked {
+		if !slices.ContainsFunc(allowed, func(pattern string) bool {
+			ok, err := path.Match(pattern, action)
+			return ok && err == nil
+		}) {
+			c.t.Errorf("deployer-policy.json does not allow %s", action)
 		}
 	}
 }

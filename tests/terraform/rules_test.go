@@ -16,7 +16,9 @@ type stack map[string][]values
 
 type values = map[string]any
 
-func planned(plan *tfjson.Plan) stack {
+func planned(plan *tfjson.Plan) stack { return collect(plan.PlannedValues.RootModule) }
+
+func collect(root *tfjson.StateModule) stack {
 	s := stack{}
 	var add func(m *tfjson.StateModule)
 	add = func(m *tfjson.StateModule) {
@@ -29,7 +31,7 @@ func planned(plan *tfjson.Plan) stack {
 			add(child)
 		}
 	}
-	add(plan.PlannedValues.RootModule)
+	add(root)
 	return s
 }
 

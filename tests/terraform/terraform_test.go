@@ -25,11 +25,13 @@ type cli struct {
 	t        *testing.T
 	dir      string
 	endpoint string
+	calls    *recorder
 }
 
 func newCLI(t *testing.T) *cli {
 	t.Helper()
-	c := &cli{t: t, dir: t.TempDir(), endpoint: startStandin(t)}
+	calls := record(t, startStandin(t))
+	c := &cli{t: t, dir: t.TempDir(), endpoint: calls.server.URL, calls: calls}
 	c.run("init")
 	return c
 }
@@ -107,9 +109,12 @@ func startStandin(t *testing.T) (endpoint string) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
-		in.Close() // it ends with its standard input
-		<-ended
+		in.Close() // ends it
+		err := <-ended
 		if t.Failed() {
+			t.Logf("the stand-in ended: %v", err)
+		}
+		if t.Failed() && log.Len() > 0 {
 			t.Logf("the stand-in's log ends with\n%s", log.Bytes()[max(0, log.Len()-4000):])
 		}
 	})
@@ -147,7 +152,7 @@ func (c *cli) ask(service, target, body string) string {
 	if service == "s3" {
 		req.Method = http.MethodGet
 	}
-	req.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/%s/aws4_request, SignedHeaders=host, Signature=0", service))
+	req.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=asking/20260101/us-east-1/%s/aws4_request, SignedHeaders=host, Signature=0", service))
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
