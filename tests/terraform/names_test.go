@@ -1,6 +1,8 @@
 package terraform
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"path/filepath"
 	"regexp"
@@ -160,5 +162,16 @@ func TestMetrics(t *testing.T) {
 	count := regexp.MustCompile(`metrics +=\s+(\d+)`).FindStringSubmatch(source)
 	if len(count) != 2 || count[1] != strconv.Itoa(len(known)) {
 		t.Errorf("the fixed cost counts %v metrics, and an agent emits %d", count, len(known))
+	}
+}
+
+// IAM takes policies of 6,144 characters, without those between words.
+func TestDeployerPolicySize(t *testing.T) {
+	var b bytes.Buffer
+	if err := json.Compact(&b, read(t, filepath.Join(root, "deployer-policy.json"))); err != nil {
+		t.Fatal(err)
+	}
+	if b.Len() > 6144 {
+		t.Errorf("deployer-policy.json has %d characters: split it", b.Len())
 	}
 }
