@@ -5,6 +5,7 @@ Terraform's and the agent's requests make sense, not that AWS takes them.
 Each function below mends one gap of moto 5.2, named in its first line.
 """
 
+import json
 import logging
 import os
 import sys
@@ -15,7 +16,9 @@ from moto.core.responses import ActionResult
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.s3.models import FakeBucket
 from moto.server import main
 
 
@@ -93,6 +96,23 @@ def deleted_clusters():
     EC2ContainerServiceBackend.list_clusters = list_clusters
 
 
+def transport():
+    """A bucket's policy against plain HTTP refuses all requests, those by HTTPS as well.
+
+    This server speaks plain HTTP in the place of HTTPS, so that condition never holds.
+    """
+    plain = {"Bool": {"aws:SecureTransport": "false"}}
+
+    def get_permission(self, action, resource):
+        policy = json.loads(self.policy) if self.policy else {"Statement": []}
+        policy["Statement"] = [s for s in policy["Statement"] if s.get("Condition") != plain]
+        if not policy["Statement"]:
+            return PermissionResult.NEUTRAL
+        return IAMPolicy(json.dumps(policy)).is_action_permitted(action, resource)
+
+    FakeBucket.get_permission = get_permission
+
+
 def one_at_a_time():
     """Conditional writes are not atomic, and a failed transaction undoes others' writes."""
     lock = threading.RLock()
@@ -118,6 +138,7 @@ autoscaling_tags()
 group_descriptions()
 service_settings()
 deleted_clusters()
+transport()
 one_at_a_time()
 end_with_parent()
 logging.getLogger("werkzeug").setLevel(logging.ERROR)  # faults, not requests
