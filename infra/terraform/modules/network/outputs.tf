@@ -6,6 +6,8 @@ output "vpc_id" {
 output "subnet_ids" {
   description = "Its private subnets, one in each zone."
   value       = [for zone in local.zones : aws_subnet.private[zone].id]
+  # A task cannot start before its endpoints answer.
+  depends_on = [aws_route_table_association.private, aws_vpc_endpoint.gateway, aws_vpc_endpoint.interface, aws_vpc_security_group_ingress_rule.endpoints]
 }
 
 output "interface_endpoint_count" {

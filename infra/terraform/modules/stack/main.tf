@@ -85,8 +85,6 @@ module "agent" {
   tls_client_auth      = var.tls_client_auth
   log_level            = var.log_level
   wait                 = var.wait
-
-  depends_on = [module.network] # a task cannot start before its endpoints answer
 }
 
 module "autoscaling" {
