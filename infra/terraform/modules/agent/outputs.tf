@@ -1,0 +1,24 @@
+output "bootstrap" {
+  description = "What producers and readers connect to first."
+  value       = "dns:///${aws_service_discovery_service.agents.name}.${aws_service_discovery_private_dns_namespace.this.name}:${var.port}"
+}
+
+output "ecs_cluster" {
+  description = "Name of the ECS cluster."
+  value       = aws_ecs_cluster.this.name
+}
+
+output "ecs_service" {
+  description = "Name of the ECS service."
+  value       = aws_ecs_service.agent.name
+}
+
+output "task_definition_arn" {
+  description = "The task definition that was deployed last."
+  value       = aws_ecs_task_definition.agent.arn
+}
+
+output "environment" {
+  description = "The agents' environment, without secrets."
+  value       = local.environment
+}
