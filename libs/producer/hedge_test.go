@@ -176,6 +176,56 @@ func TestHedgeFindsTheNewOwnerOverAFreshConnection(t *testing.T) {
 	})
 }
 
+// An agent that stands still takes connections, as far as the system goes, and
+// says nothing on them. Whoever waits for one goes on asking for the owner. It
+// waited for the dial timeout, with records that the new owner would take.
+func TestSilentDialsAreLeftForTheNewOwner(t *testing.T) {
+	inWorld(t, single(), func(w *world) {
+		w.cluster.Move(topic, 0, "b")
+		w.measured(20 * ms)
+		w.cluster.Isolate("b")
+		w.send(40, 49)
+		time.Sleep(3 * time.Second)
+		w.cluster.Move(topic, 0, "c")
+		start := now()
+		w.flush()
+		w.checkAcked(0, 49)
+		if took := now() - start; took > 1500*ms {
+			w.Fatalf("took %v after the new owner was there", took)
+		}
+	})
+}
+
+// The same where the agent that stands still is the one that answered all
+// questions so far: another one is asked beside it, also one that is only known
+// as an owner.
+func TestSilentAgentIsNotTheOnlyOneAsked(t *testing.T) {
+	for _, target := range []string{"a", "a,b"} {
+		inWorld(t, single(), func(w *world) {
+			if err := w.producer.Close(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+			w.producer = w.newProducerAt(target, single()...)
+			w.cluster.Move(topic, 1, "c")
+			w.measured(20 * ms)
+			w.sendTo(1, 1000, 1000)
+			w.flush()
+			w.cluster.Isolate("a")
+			w.send(40, 49)
+			time.Sleep(3 * time.Second)
+			w.cluster.Move(topic, 0, "b")
+			start := now()
+			w.flush()
+			if got := w.values(0); got != numbers(0, 49) {
+				w.Fatalf("the log holds %s", got)
+			}
+			if took := now() - start; took > 2500*ms {
+				w.Fatalf("from %s: took %v after the new owner was there", target, took)
+			}
+		})
+	}
+}
+
 // An agent that stalls for everybody is not helped by sending again: the next
 // streams wait longer, and all of it stays within the budget.
 func TestHedgesAreBounded(t *testing.T) {
