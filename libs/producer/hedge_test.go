@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
 	"github.com/streamhouse/streamhouse/libs/producer"
 	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 )
@@ -67,7 +70,8 @@ func TestHedgeOfALostConnection(t *testing.T) {
 // stream on it waited as long again.
 func TestRequestTimeoutDropsTheConnection(t *testing.T) {
 	for _, opt := range []producer.Option{producer.WithoutHedging(), producer.WithHedging(time.Second, 0.02)} {
-		inWorld(t, single(opt), func(w *world) {
+		noPings := producer.WithDialOptions(grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Hour}))
+		inWorld(t, single(opt, noPings), func(w *world) {
 			w.send(0, 0) // too little is measured to hedge
 			w.flush()
 			start := now()
@@ -80,6 +84,24 @@ func TestRequestTimeoutDropsTheConnection(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A connection that is lost while nothing waits on it is found by pings, so the
+// next record does not have to wait for an answer that cannot come.
+func TestPingsFindALostConnection(t *testing.T) {
+	inWorld(t, single(producer.WithoutHedging()), func(w *world) {
+		w.send(0, 0)
+		w.flush()
+		w.cluster.Disconnect("a")
+		time.Sleep(16 * time.Second)
+		start := now()
+		w.send(1, 5)
+		w.flush()
+		w.checkAcked(0, 5)
+		if took := now() - start; took > 2*time.Second {
+			w.Fatalf("took %v", took)
+		}
+	})
 }
 
 // The threshold is a second, or three times the 99th percentile if that is
