@@ -2,10 +2,12 @@ package producer
 
 import (
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/streamhouse/streamhouse/proto/wire"
 )
@@ -17,6 +19,11 @@ const (
 	// writeBuffer lets a request leave in few system calls.
 	writeBuffer = 256 << 10
 )
+
+// pings find connections that carry nothing any more although nobody was told,
+// also where nothing waits for an answer, so that the next batch does not have
+// to find out. Agents allow one every 5 s.
+var pings = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true}
 
 // pool is what a producer's connections are like. To each agent there is one
 // per stream, and one for questions; and room for those that were replaced and
@@ -37,6 +44,7 @@ func (c *config) dialing() []grpc.DialOption {
 		grpc.WithInitialWindowSize(windowSize),
 		grpc.WithInitialConnWindowSize(windowSize),
 		grpc.WithWriteBufferSize(writeBuffer),
+		grpc.WithKeepaliveParams(pings),
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodecV2(wire.Codec()),
 			// gRPC must not keep messages to send them again by itself: the

@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
 	"github.com/streamhouse/streamhouse/libs/producer"
 	"github.com/streamhouse/streamhouse/libs/producer/producertest"
 )
@@ -67,7 +70,8 @@ func TestHedgeOfALostConnection(t *testing.T) {
 // stream on it waited as long again.
 func TestRequestTimeoutDropsTheConnection(t *testing.T) {
 	for _, opt := range []producer.Option{producer.WithoutHedging(), producer.WithHedging(time.Second, 0.02)} {
-		inWorld(t, single(opt), func(w *world) {
+		noPings := producer.WithDialOptions(grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Hour}))
+		inWorld(t, single(opt, noPings), func(w *world) {
 			w.send(0, 0) // too little is measured to hedge
 			w.flush()
 			start := now()
@@ -80,6 +84,24 @@ func TestRequestTimeoutDropsTheConnection(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A connection that is lost while nothing waits on it is found by pings, so the
+// next record does not have to wait for an answer that cannot come.
+func TestPingsFindALostConnection(t *testing.T) {
+	inWorld(t, single(producer.WithoutHedging()), func(w *world) {
+		w.send(0, 0)
+		w.flush()
+		w.cluster.Disconnect("a")
+		time.Sleep(16 * time.Second)
+		start := now()
+		w.send(1, 5)
+		w.flush()
+		w.checkAcked(0, 5)
+		if took := now() - start; took > 2*time.Second {
+			w.Fatalf("took %v", took)
+		}
+	})
 }
 
 // The threshold is a second, or three times the 99th percentile if that is
@@ -174,6 +196,56 @@ func TestHedgeFindsTheNewOwnerOverAFreshConnection(t *testing.T) {
 			w.Fatalf("took %v", took)
 		}
 	})
+}
+
+// An agent that stands still takes connections, as far as the system goes, and
+// says nothing on them. Whoever waits for one goes on asking for the owner. It
+// waited for the dial timeout, with records that the new owner would take.
+func TestSilentDialsAreLeftForTheNewOwner(t *testing.T) {
+	inWorld(t, single(), func(w *world) {
+		w.cluster.Move(topic, 0, "b")
+		w.measured(20 * ms)
+		w.cluster.Isolate("b")
+		w.send(40, 49)
+		time.Sleep(3 * time.Second)
+		w.cluster.Move(topic, 0, "c")
+		start := now()
+		w.flush()
+		w.checkAcked(0, 49)
+		if took := now() - start; took > 1500*ms {
+			w.Fatalf("took %v after the new owner was there", took)
+		}
+	})
+}
+
+// The same where the agent that stands still is the one that answered all
+// questions so far: another one is asked beside it, also one that is only known
+// as an owner.
+func TestSilentAgentIsNotTheOnlyOneAsked(t *testing.T) {
+	for _, target := range []string{"a", "a,b"} {
+		inWorld(t, single(), func(w *world) {
+			if err := w.producer.Close(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+			w.producer = w.newProducerAt(target, single()...)
+			w.cluster.Move(topic, 1, "c")
+			w.measured(20 * ms)
+			w.sendTo(1, 1000, 1000)
+			w.flush()
+			w.cluster.Isolate("a")
+			w.send(40, 49)
+			time.Sleep(3 * time.Second)
+			w.cluster.Move(topic, 0, "b")
+			start := now()
+			w.flush()
+			if got := w.values(0); got != numbers(0, 49) {
+				w.Fatalf("the log holds %s", got)
+			}
+			if took := now() - start; took > 2500*ms {
+				w.Fatalf("from %s: took %v after the new owner was there", target, took)
+			}
+		})
+	}
 }
 
 // An agent that stalls for everybody is not helped by sending again: the next

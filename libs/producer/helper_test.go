@@ -68,9 +68,19 @@ func exact() producer.Option {
 
 func (w *world) newProducer(opts ...producer.Option) *producer.Producer {
 	w.Helper()
+	return w.newProducerAt("a", opts...)
+}
+
+// newProducerAt makes one that is given some agents.
+func (w *world) newProducerAt(agents string, opts ...producer.Option) *producer.Producer {
+	w.Helper()
+	var target []string
+	for agent := range strings.SplitSeq(agents, ",") {
+		target = append(target, producertest.Address(agent))
+	}
 	base := options(producer.WithDialOptions(w.cluster.Dialer()), producer.WithTopic(topic),
 		producer.WithPartitioner(producer.Manual()), producer.WithCompression(producer.NoCompression), exact())
-	p, err := producer.New(w.Context(), producertest.Address("a"), append(base, opts...)...)
+	p, err := producer.New(w.Context(), strings.Join(target, ","), append(base, opts...)...)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -126,7 +127,9 @@ func (l *link) use(ctx context.Context, s *stream) error {
 func (l *link) open(ctx context.Context) (*stream, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	limit := time.AfterFunc(l.p.cfg.dialTimeout, func() { cancel(errDialTimeout) })
+	connected := l.resolveMeanwhile()
 	calls, err := l.call(ctx)
+	connected()
 	if !limit.Stop() {
 		return nil, errDialTimeout
 	}
@@ -135,6 +138,31 @@ func (l *link) open(ctx context.Context) (*stream, error) {
 		return nil, err
 	}
 	return newStream(ctx, l, calls, cancel), nil
+}
+
+// resolveMeanwhile asks for the owners of the partitions that wait, about once
+// per second, until the function that it returns is called. An agent that
+// stands still, or a network that carries nothing, refuses no connection: the
+// time that one may take is far longer than another agent takes to be the owner.
+func (l *link) resolveMeanwhile() (end func()) {
+	done := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for {
+			timer := time.NewTimer(l.p.cfg.retry.jittered(maxRoutingBackoff))
+			select {
+			case <-timer.C:
+				l.resolve()
+			case <-done:
+				timer.Stop()
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		asking.Wait()
+	}
 }
 
 func (l *link) call(ctx context.Context) (grpc.ClientStream, error) {

@@ -46,8 +46,9 @@ type Producer struct {
 // New makes a producer for the agents at target, which is any gRPC name, such
 // as "localhost:7070" or "dns:///agents.internal:9092", or several of them with
 // commas between. They are where it asks for topics: the one that answered last
-// first, and when that cannot be reached the others in turn. Records go to the
-// owners of partitions, wherever those are.
+// first, and when that cannot be reached, or says nothing for a second, the
+// others in turn, and then some of the owners that it was told of. Records go to
+// the owners of partitions, wherever those are.
 //
 // New checks the options and connects to nobody yet: agents need not be up, but
 // the first record for a topic waits until one of them is. The producer lives
@@ -72,7 +73,7 @@ func New(ctx context.Context, target string, opts ...Option) (*Producer, error) 
 		return nil, fmt.Errorf("new producer: %w", err)
 	}
 	p.conns = conns
-	p.meta = &metadata{conns: conns, seeds: seeds, timeout: p.cfg.dialTimeout}
+	p.meta = newMetadata(conns, seeds, p.cfg.dialTimeout)
 	p.ctx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	p.quota = quota.New(p.cfg.maxBufferedRecords, p.cfg.maxBufferedBytes)
 	p.waiters.New = newWaiter

@@ -2,14 +2,19 @@ package producertest
 
 import (
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
 
 	"github.com/streamhouse/streamhouse/proto/reason"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 	"github.com/streamhouse/streamhouse/proto/wire"
 )
+
+// pingsAllowed is the interval of pings that agents allow.
+const pingsAllowed = 5 * time.Second
 
 // agent is one server.
 type agent struct {
@@ -26,7 +31,10 @@ type agent struct {
 func newAgent(c *Cluster, name string) *agent {
 	a := &agent{cluster: c, name: name, network: newNetwork(), draining: make(chan struct{}), done: make(chan struct{})}
 	a.drainNow = sync.OnceFunc(func() { close(a.draining) })
-	a.server = grpc.NewServer(append([]grpc.ServerOption{grpc.MaxRecvMsgSize(wire.MaxMessageSize)}, c.options...)...)
+	a.server = grpc.NewServer(append([]grpc.ServerOption{
+		grpc.MaxRecvMsgSize(wire.MaxMessageSize),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAllowed, PermitWithoutStream: true}),
+	}, c.options...)...)
 	streamhousev1.RegisterProducerServiceServer(a.server, a)
 	streamhousev1.RegisterTopicServiceServer(a.server, &describer{agent: a})
 	return a

@@ -46,7 +46,7 @@ func NewAgent(t *testing.T, dir string, flags ...string) *Agent {
 	if dir == "" {
 		dir = filepath.Join(t.TempDir(), "store")
 	}
-	a := &Agent{t: t, Dir: dir, Addr: freeAddress(t), Flags: flags, ready: filepath.Join(t.TempDir(), "ready")}
+	a := &Agent{t: t, Dir: dir, Addr: FreeAddress(t), Flags: flags, ready: filepath.Join(t.TempDir(), "ready")}
 	t.Cleanup(a.end)
 	return a
 }
@@ -59,10 +59,10 @@ func StartAgent(t *testing.T, flags ...string) *Agent {
 	return a
 }
 
-// freeAddress finds a port that is free and stays free while the agent is
+// FreeAddress finds a port that is free and stays free while an agent is
 // down: one below those that the system hands to outgoing connections, of
 // which the producer's own could be one.
-func freeAddress(t *testing.T) string {
+func FreeAddress(t *testing.T) string {
 	t.Helper()
 	const low, high, tries = 12000, 32000, 100
 	for range tries {
