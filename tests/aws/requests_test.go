@@ -75,7 +75,9 @@ func (c *counter) answered(r *http.Response) error {
 		return err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	var out struct{ ConsumedCapacity struct{ CapacityUnits float64 } }
+	var out struct {
+		ConsumedCapacity struct{ CapacityUnits float64 }
+	}
 	if err := json.Unmarshal(body, &out); err != nil {
 		return err
 	}
