@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/format"
 	"github.com/streamhouse/streamhouse/services/agent/internal/host"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/peer"
 	"github.com/streamhouse/streamhouse/services/agent/internal/rpc"
 	"github.com/streamhouse/streamhouse/services/agent/internal/server"
@@ -28,6 +30,8 @@ type Agent struct {
 	log      *slog.Logger
 	stats    *stats.Stats
 	stores   *stores
+	rows     meta.Store // the stores', for a writer
+	format   *format.Agreed
 	catalog  *topics.Catalog
 	services *rpc.Services
 	server   *server.Server
@@ -49,9 +53,11 @@ func New(cfg Config, opts ...Option) (*Agent, error) {
 	if a.stores, err = openStores(cfg.Store, o.memory, a.stats, o.logger); err != nil {
 		return nil, err
 	}
-	a.catalog = topics.New(a.stores.rows, uint32(cfg.Limits.MaxPartitions))
+	a.format = format.New(0)
+	a.rows = meta.InFormat(a.stores.rows, a.format)
+	a.catalog = topics.New(a.rows, uint32(cfg.Limits.MaxPartitions))
 	a.services = rpc.New(rpc.Options{Release: Version(), Zone: cfg.Zone, MaxBatchBytes: int(cfg.Limits.MaxBatchBytes), Prices: cfg.Store.Prices()},
-		a.catalog, a.stores.rows, a.stats)
+		a.catalog, a.rows, a.stats)
 	if a.peers, err = a.dialPeers(o); err != nil {
 		return nil, errors.Join(err, a.stores.close())
 	}
@@ -139,7 +145,7 @@ func (a *Agent) live(ctx, life context.Context) error {
 // under its own context, which outlives ctx until the drain is over.
 func (a *Agent) liveOnce(ctx, life context.Context) (again bool, err error) {
 	deps := host.Deps{
-		Objects: a.stores.objects, Rows: a.stores.rows, Catalog: a.catalog, Counters: a.stats,
+		Objects: a.stores.objects, Rows: a.rows, Format: a.format, Catalog: a.catalog, Counters: a.stats,
 		Exclusive: a.stores.exclusive, Logger: a.log,
 	}
 	if a.peers != nil {
@@ -147,7 +153,7 @@ func (a *Agent) liveOnce(ctx, life context.Context) (again bool, err error) {
 	}
 	h, err := host.Start(ctx, a.hostOptions(), deps)
 	if err != nil {
-		return ctx.Err() == nil && life.Err() == nil, err
+		return ctx.Err() == nil && life.Err() == nil && !errors.Is(err, meta.ErrTooNew), err
 	}
 	a.log.Info("session started", slog.String("session", h.Session.ID))
 	run, stop := context.WithCancelCause(life)

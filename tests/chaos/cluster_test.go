@@ -117,3 +117,11 @@ func (c *cluster) unsettled(t *testing.T) string {
 	}
 	return ""
 }
+
+// deleteTopic ends a topic.
+func (c *cluster) deleteTopic(name string) {
+	c.t.Helper()
+	if _, err := c.nodes[0].client.Topics.DeleteTopic(c.t.Context(), &streamhousev1.DeleteTopicRequest{Name: name}); err != nil {
+		c.t.Errorf("delete topic %s: %v", name, err)
+	}
+}

@@ -66,16 +66,19 @@ func startLoad(t *testing.T, target, topic string, partitions uint32, producers 
 			}
 		})
 	}
-	t.Cleanup(func() {
-		cancel()
-		l.senders.Wait()
-		gone, now := context.WithCancel(context.Background())
-		now()
-		for _, p := range l.producers {
-			_ = p.Close(gone) // what failed was noted
-		}
-	})
+	t.Cleanup(l.stop)
 	return l
+}
+
+// stop ends the load without waiting for anything; a second time it does nothing.
+func (l *load) stop() {
+	l.cancel()
+	l.senders.Wait()
+	gone, now := context.WithCancel(context.Background())
+	now()
+	for _, p := range l.producers {
+		_ = p.Close(gone) // what failed was noted
+	}
 }
 
 // logger writes where logs are wanted.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/proto/batch"
+	"github.com/streamhouse/streamhouse/services/agent/internal/format"
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
 )
@@ -68,6 +69,8 @@ type Deps struct {
 	Session string
 	Objects objstore.Store
 	Journal *journal.Writer
+	// Format is that of the segments; nil is the oldest.
+	Format *format.Agreed
 	// Valid returns the refusal to give while the session may not append.
 	Valid    func(now time.Time) error
 	Recent   Recent

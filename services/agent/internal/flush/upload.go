@@ -129,13 +129,16 @@ func Key(session string, number uint64) string {
 // compose lays a buffer out as a segment: pieces in the order of partitions,
 // and within each in the order of arrival, without moving a byte.
 func (p *Pipeline) compose(b *buffer) (*written, error) {
-	head, err := segment.AppendHeader(nil, segment.Header{Session: p.deps.Session})
+	version := p.deps.Format.Version()
+	head, err := segment.AppendHeader(nil, segment.Header{Session: p.deps.Session, Version: version})
 	if err != nil {
 		return nil, err
 	}
 	w := &written{order: sectionOrder(b)}
 	entries := w.entryOrder(b)
-	foot := segment.AppendFooter(nil, footer(b, w.order, entries))
+	index := footer(b, w.order, entries)
+	index.Version = version
+	foot := segment.AppendFooter(nil, index)
 	w.gather(b, head, entries, foot)
 	for _, i := range w.order {
 		s := &b.sections[i]

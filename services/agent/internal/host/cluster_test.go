@@ -12,6 +12,7 @@ import (
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/format"
 	"github.com/streamhouse/streamhouse/services/agent/internal/memory"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/session"
@@ -32,15 +33,17 @@ type cluster struct {
 	rows    *memory.Rows
 	topic   *meta.Topic
 
-	mu    sync.Mutex
-	hosts map[string]*node // by session
-	cut   bool             // no host reaches another
+	mu       sync.Mutex
+	hosts    map[string]*node // by session
+	cut      bool             // no host reaches another
+	versions map[int]int      // how much was written in which format
 }
 
 // node is one host of a cluster.
 type node struct {
 	*running
 	network *faults.Injector
+	release release
 	paused  bool // neither answers nor calls
 }
 
@@ -66,25 +69,35 @@ var slowStore = faults.Plan{
 
 func (c *cluster) start(plan faults.Plan) *node {
 	c.t.Helper()
-	n := &node{network: faults.New(plan)}
-	rows := n.network.Rows(c.rows)
+	n, err := c.startRelease(plan, release{reads: format.Reads()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}
+
+func (c *cluster) startRelease(plan faults.Plan, r release) (*node, error) {
+	c.t.Helper()
+	n := &node{network: faults.New(plan), release: r}
+	agreed := format.New(r.writes)
+	rows := meta.InFormat(&releaseRows{n.network.Rows(c.rows), c, r}, agreed)
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("CLUSTER_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(c.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	h, err := Start(c.t.Context(), Options{
-		Session: session.Options{Agent: "a", Heartbeat: clusterHeartbeat, Lease: clusterLease},
+		Session: session.Options{Agent: "a", ReadsFormat: r.reads, Heartbeat: clusterHeartbeat, Lease: clusterLease},
 		Flush: flush.Options{
 			Bytes: 1 << 16, Age: 20 * time.Millisecond, Concurrency: 4, BufferBytes: 1 << 20,
 			MaxProducers: 10_000, AckTimeout: 30 * time.Second, PutTimeout: 10 * time.Second,
 		},
 		CacheBytes: 1 << 20,
 	}, Deps{
-		Objects: n.network.Objects(c.objects), Rows: rows, Catalog: topics.New(rows, 10_000), Counters: &stats.Stats{},
+		Objects: &releaseObjects{n.network.Objects(c.objects), c}, Rows: rows, Format: agreed, Catalog: topics.New(rows, 10_000), Counters: &stats.Stats{},
 		Peers: &wires{c, n}, Logger: log,
 	})
 	if err != nil {
-		c.t.Fatal(err)
+		return nil, err
 	}
 	ctx, kill := context.WithCancelCause(context.WithoutCancel(c.t.Context()))
 	n.running = &running{Host: h, kill: kill, ended: make(chan error, 1)}
@@ -92,7 +105,7 @@ func (c *cluster) start(plan faults.Plan) *node {
 	c.hosts[h.Session.ID] = n
 	c.mu.Unlock()
 	go func() { n.ended <- h.Run(ctx) }()
-	return n
+	return n, nil
 }
 
 // stop ends a host as kill -9 would.

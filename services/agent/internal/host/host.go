@@ -7,11 +7,13 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 
 	"github.com/streamhouse/streamhouse/proto/reason"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/format"
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/members"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
@@ -39,6 +41,10 @@ type Deps struct {
 	// other session is dead, and everything is this one's. On a shared store
 	// only R8 can tell.
 	Exclusive bool
+	// Format is what this agent writes: Rows in it, by meta.InFormat, and
+	// segments. The host keeps it at what all live sessions read. nil is the
+	// oldest.
+	Format *format.Agreed
 	// Peers reaches the agents of other sessions; nil on an exclusive store.
 	Peers  Peers
 	Logger *slog.Logger
@@ -74,8 +80,15 @@ type Host struct {
 	unowned int // partitions that nobody owned in the last round
 }
 
-// Start registers a session. It owns nothing yet; Run acquires.
+// Start registers a session. It owns nothing yet; Run acquires. It registers none
+// where newer agents write what this one cannot read.
 func Start(ctx context.Context, opts Options, deps Deps) (*Host, error) {
+	deps.Format.Agree(format.Oldest) // until it is known who lives
+	for _, err := range meta.Scan[*meta.Session](ctx, deps.Rows) {
+		if err != nil {
+			return nil, fmt.Errorf("read sessions: %w", err)
+		}
+	}
 	s, err := session.Start(ctx, deps.Rows, opts.Session, deps.Logger)
 	if err != nil {
 		return nil, err
@@ -88,7 +101,7 @@ func Start(ctx context.Context, opts Options, deps Deps) (*Host, error) {
 		busy: map[flush.ID]bool{}, later: map[flush.ID]*delay{}, doubts: map[flush.ID]uint64{},
 	}
 	h.Pipeline = flush.New(opts.Flush, flush.Deps{
-		Session: s.ID, Objects: deps.Objects, Journal: journal.NewWriter(deps.Rows, s.ID),
+		Session: s.ID, Objects: deps.Objects, Journal: journal.NewWriter(deps.Rows, s.ID), Format: deps.Format,
 		Valid: s.Valid, Recent: h.Reader, Counters: deps.Counters, Logger: deps.Logger,
 	})
 	return h, nil

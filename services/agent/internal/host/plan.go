@@ -57,10 +57,24 @@ func (h *Host) look(ctx context.Context, list []*meta.Topic) (*plan, error) {
 		}
 		p.assign(h.planned())
 	}
+	h.deps.Format.Agree(p.reads(h.Session))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.plan = p
 	return p, nil
+}
+
+// reads is the newest format that all sessions read which are not finished: one
+// that stands still may go on.
+func (p *plan) reads(self *session.Session) int {
+	all := self.Describe().ReadsFormat
+	for _, s := range p.view.Live {
+		all = min(all, s.ReadsFormat)
+	}
+	for _, d := range p.view.Dead {
+		all = min(all, d.ReadsFormat)
+	}
+	return all
 }
 
 // assign computes the owners, unless the last plan did from the same.

@@ -77,11 +77,12 @@ func (h *Host) releaseRows(ctx context.Context, released []flush.Released) error
 // putStates writes the producers' states of all released partitions as one
 // object: a segment without batches.
 func (h *Host) putStates(ctx context.Context, released []flush.Released) (string, error) {
-	object, err := segment.AppendHeader(nil, segment.Header{Session: h.Session.ID})
+	version := h.deps.Format.Version()
+	object, err := segment.AppendHeader(nil, segment.Header{Session: h.Session.ID, Version: version})
 	if err != nil {
 		return "", fmt.Errorf("write producer states: %w", err)
 	}
-	foot := &segment.Footer{Number: h.Pipeline.Flushes()}
+	foot := &segment.Footer{Number: h.Pipeline.Flushes(), Version: version}
 	for _, r := range released {
 		foot.Sections = append(foot.Sections, segment.Section{Topic: r.Topic, Partition: r.Partition, State: r.State})
 	}

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/format"
 )
 
 // Errors that every backend returns, wrapped or bare. Any other error means
@@ -50,21 +52,21 @@ type Header struct {
 	// Version is 1 in a new row and rises by one with every Swap. The store
 	// maintains it.
 	Version uint64 `json:"version" dynamodbav:"version"`
-	// Format is the row format that its writer knew; see CheckFormat.
+	// Format is the row format in which it was written; see CheckFormat.
 	Format int `json:"format" dynamodbav:"format"`
 }
 
 // Head returns h itself: embedding it makes a struct a Row.
 func (h *Header) Head() *Header { return h }
 
-// Format is the newest row format that this program reads and writes.
-const Format = 1
+// Format is what a store stamps on a row whose writer named no format.
+const Format = format.Oldest
 
 // CheckFormat refuses a row that a newer program wrote.
 func CheckFormat(row Row) error {
-	if f := row.Head().Format; f > Format {
+	if f := row.Head().Format; f > format.Reads() {
 		return fmt.Errorf("%w: %s row %v has format %d, and this version of StreamHouse reads up to %d: upgrade it before it runs on this store",
-			ErrTooNew, row.Kind(), row.Key(), f, Format)
+			ErrTooNew, row.Kind(), row.Key(), f, format.Reads())
 	}
 	return nil
 }
@@ -73,7 +75,7 @@ func CheckFormat(row Row) error {
 //
 // A backend stores a copy: the row stays the caller's, and what is yielded is
 // the reader's. It stamps each row that it writes with Format, unless the row
-// names a newer one, and passes rows through CheckFormat when it reads them.
+// names another one (see InFormat), and passes rows through CheckFormat when it reads them.
 // When a write returns an error, the caller's row is as it was.
 type Store interface {
 	// Create writes a new row with version 1, durably, and sets the version

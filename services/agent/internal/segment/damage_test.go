@@ -62,7 +62,7 @@ func TestBitFlips(t *testing.T) {
 }
 
 // seal returns body as a footer, with a trailer that fits.
-func seal(body []byte) []byte { return appendTrailer(bytes.Clone(body), 0) }
+func seal(body []byte) []byte { return appendTrailer(bytes.Clone(body), 0, 0) }
 
 // The CRC is no defence against a writer with a bug, so what is under a CRC
 // that fits must not panic either, nor be read as more than it is.

@@ -67,7 +67,7 @@ func AppendFooter(dst []byte, f *Footer) []byte {
 		dst = appendSection(dst, s, &p)
 		topic, partition = s.Topic, int64(s.Partition)
 	}
-	return appendTrailer(dst, start)
+	return appendTrailer(dst, start, f.Version)
 }
 
 func appendSection(dst []byte, s *Section, p *predicted) []byte {
@@ -112,13 +112,13 @@ func appendBatch(dst []byte, b *Batch, p *predicted) []byte {
 
 // appendTrailer ends the footer that starts at start. Its CRC covers all of
 // the footer that stands before the CRC.
-func appendTrailer(dst []byte, start int) []byte {
+func appendTrailer(dst []byte, start, v int) []byte {
 	size := len(dst) - start + TrailerSize
 	if size > math.MaxUint32 {
 		panic(fmt.Sprintf("segment: a footer of %d bytes", size))
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(size))
-	dst = binary.LittleEndian.AppendUint16(dst, version)
+	dst = binary.LittleEndian.AppendUint16(dst, versionOf(v))
 	dst = binary.LittleEndian.AppendUint16(dst, 0)
 	dst = binary.LittleEndian.AppendUint32(dst, Update(0, dst[start:]))
 	return append(dst, trailerMagic...)

@@ -10,17 +10,19 @@
 package segment
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/format"
 )
 
 const (
 	// HeaderSize is where the first section starts, in bytes.
 	HeaderSize = 32
 
-	version     = 1
 	headerMagic = "SHSEGMNT"
 )
 
@@ -37,6 +39,8 @@ type Header struct {
 	// Session is the id of the session that wrote it: 32 lower-case
 	// hexadecimal digits.
 	Session string
+	// Version to write, 0 for the oldest. ParseHeader does not set it.
+	Version int
 }
 
 // Batch is what the footer knows of one batch: where it is follows from the
@@ -67,6 +71,8 @@ type Section struct {
 
 // Footer is the index of a segment.
 type Footer struct {
+	// Version to write, 0 for the oldest. ParseFooter does not set it.
+	Version int
 	// Number counts its session's flushes, from 0.
 	Number uint64
 	// Sections are sorted by topic, then partition, each pair once. They follow
@@ -82,7 +88,7 @@ func AppendHeader(dst []byte, h Header) ([]byte, error) {
 		return dst, fmt.Errorf("session id %q: want 32 lower-case hexadecimal digits", h.Session)
 	}
 	dst = append(dst, headerMagic...)
-	dst = binary.LittleEndian.AppendUint16(dst, version)
+	dst = binary.LittleEndian.AppendUint16(dst, versionOf(h.Version))
 	dst = binary.LittleEndian.AppendUint16(dst, 0)
 	dst = binary.LittleEndian.AppendUint32(dst, Update(0, session))
 	return append(dst, session...), nil
@@ -105,13 +111,16 @@ func ParseHeader(b []byte) (Header, error) {
 	return Header{Session: hex.EncodeToString(b[16:HeaderSize])}, nil
 }
 
+// versionOf is a version as it is written.
+func versionOf(v int) uint16 { return uint16(cmp.Or(v, format.Oldest)) }
+
 // checkVersion reads a version and flags, which stand together wherever they
 // stand.
 func checkVersion(b []byte) error {
 	v, flags := binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint16(b[2:])
 	switch {
-	case v > version:
-		return fmt.Errorf("%w: version %d, and this program reads up to %d: upgrade it", ErrTooNew, v, version)
+	case int(v) > format.Reads():
+		return fmt.Errorf("%w: version %d, and this program reads up to %d: upgrade it", ErrTooNew, v, format.Reads())
 	case v == 0:
 		return fmt.Errorf("%w: version 0", ErrCorrupt)
 	case flags != 0:

@@ -5,6 +5,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/proto/reason"
+	"github.com/streamhouse/streamhouse/services/agent/internal/format"
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 )
@@ -29,6 +31,9 @@ type Options struct {
 	Addresses map[string]string
 	Zone      string
 	Release   string
+	// ReadsFormat is the newest format that the session reads; 0 stands for the
+	// program's.
+	ReadsFormat int
 	// Heartbeat is the interval of renewals, Lease how long one lasts.
 	Heartbeat time.Duration
 	Lease     time.Duration
@@ -60,13 +65,14 @@ func Start(ctx context.Context, store meta.Store, opts Options, log *slog.Logger
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
 	now := time.Now()
+	opts.ReadsFormat = cmp.Or(opts.ReadsFormat, format.Reads())
 	s := &Session{
 		ID: hex.EncodeToString(id[:]), store: store, opts: opts, log: log,
 		now: make(chan struct{}, 1), renewed: now, steady: now,
 	}
 	s.row = &meta.Session{
 		ID: s.ID, Agent: opts.Agent, Addresses: opts.Addresses, Zone: opts.Zone, Release: opts.Release,
-		ReadsFormat: meta.Format, LeaseMillis: opts.Lease.Milliseconds(), StartedMillis: now.UnixMilli(),
+		ReadsFormat: opts.ReadsFormat, LeaseMillis: opts.Lease.Milliseconds(), StartedMillis: now.UnixMilli(),
 	}
 	if err := store.Create(ctx, s.row); err != nil {
 		return nil, fmt.Errorf("register session: %w", err)
@@ -80,7 +86,7 @@ func (s *Session) Describe() *meta.Session {
 	defer s.mu.Unlock()
 	return &meta.Session{
 		ID: s.ID, Agent: s.opts.Agent, Addresses: s.opts.Addresses, Zone: s.opts.Zone, Release: s.opts.Release,
-		ReadsFormat: meta.Format, LeaseMillis: s.opts.Lease.Milliseconds(), Leaving: s.leaving,
+		ReadsFormat: s.opts.ReadsFormat, LeaseMillis: s.opts.Lease.Milliseconds(), Leaving: s.leaving,
 	}
 }
 
