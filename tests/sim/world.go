@@ -150,6 +150,7 @@ func (w *World) finish() {
 	for _, n := range w.nodes {
 		<-n.ended
 	}
+	time.Sleep(2*w.plot.store.longest + maxWait) // what is late may still land
 }
 
 // conn is a connection for calls that no library makes.
