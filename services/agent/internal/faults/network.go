@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -228,8 +229,9 @@ func (o *farObjects) Put(ctx context.Context, key string, body objstore.Body) er
 }
 
 // Delete implements objstore.Store.
-func (o *farObjects) Delete(ctx context.Context, key string) error {
-	run := func(ctx context.Context) error { return o.store.Delete(ctx, key) }
+func (o *farObjects) Delete(ctx context.Context, keys ...string) error {
+	keys = slices.Clone(keys)
+	run := func(ctx context.Context) error { return o.store.Delete(ctx, keys...) }
 	return o.write(ctx, Request{Op: Delete}, run, func() effect { return run })
 }
 
