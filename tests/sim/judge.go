@@ -21,7 +21,7 @@ import (
 // on a store without faults, and holds it against what clients were told.
 func (w *World) judge(memory *agent.Memory) {
 	listener := bufconn.Listen(bufferBytes)
-	cfg := settings("judge", "10.0.1.1:7070", "", time.Minute)
+	cfg := settings("judge", "10.0.1.1:7070", "", time.Minute, time.Minute)
 	a, err := agent.New(cfg, agent.WithMemory(memory), agent.WithListener("internal", listener))
 	if err != nil {
 		w.t.Fatal(err)
@@ -149,9 +149,9 @@ var logModel = porcupine.Model{
 		if o.offset != log.len() {
 			return false, log
 		}
-		next := &appended{id: o.id, before: log, length: o.offset + 1, hash: sum(o.id.String())}
+		next := &appended{id: o.id, before: log, length: o.offset + 1, hash: uint64(o.id.Producer)<<40 ^ o.id.Number}
 		if log != nil {
-			next.hash += log.hash * 31
+			next.hash += log.hash * 0x9e3779b97f4a7c15
 		}
 		return true, next
 	},

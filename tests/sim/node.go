@@ -13,9 +13,8 @@ import (
 
 // Timing of agents, the same in all runs.
 const (
-	heartbeat  = time.Second
-	lease      = 5 * time.Second
-	ackTimeout = 4 * time.Second
+	heartbeat = time.Second
+	lease     = 5 * time.Second
 )
 
 // node is one agent process.
@@ -62,7 +61,7 @@ func (n *node) end(to life) bool {
 
 func address(number int) string { return fmt.Sprintf("10.0.0.%d:7070", number+1) }
 
-func settings(name, address, zone string, drain time.Duration) agent.Config {
+func settings(name, address, zone string, ack, drain time.Duration) agent.Config {
 	return agent.Config{
 		Name: name, Zone: zone, Insecure: true,
 		Listeners:    []agent.Listener{{Name: "internal", Address: address, Advertise: address}},
@@ -70,7 +69,7 @@ func settings(name, address, zone string, drain time.Duration) agent.Config {
 		Buffers:      agent.BufferConfig{Bytes: 64 << 10, CacheBytes: 1 << 20},
 		Limits:       agent.LimitConfig{MaxBatchBytes: 16 << 10},
 		Session:      agent.SessionConfig{Heartbeat: heartbeat, Lease: lease},
-		AckTimeout:   ackTimeout,
+		AckTimeout:   ack,
 		DrainTimeout: drain,
 	}
 }
@@ -84,9 +83,9 @@ func (w *World) start(at string) *node {
 		at = address(number)
 	}
 	n := &node{w: w, number: number, address: at, ended: make(chan struct{})}
-	n.link = &storeLink{w: w, number: uint64(number), still: &n.still, counts: map[kindOfRequest]uint64{}, beat: time.Now()}
+	n.link = &storeLink{w: w, number: uint64(number), node: n, counts: map[kindOfRequest]uint64{}, beat: time.Now()}
 	n.host = &host{address: at, listener: bufconn.Listen(bufferBytes), wire: &n.wire, conns: map[*conn]bool{}}
-	cfg := settings(pick(d, "agent", fmt.Sprintf("agent-%d", number)), at, pick(d, "", "a", "b", "c"), d.between(2*time.Second, 40*time.Second))
+	cfg := settings(pick(d, "agent", fmt.Sprintf("agent-%d", number)), at, pick(d, "", "a", "b", "c"), w.plot.ack, d.between(2*time.Second, 40*time.Second))
 	running, err := agent.New(cfg, agent.WithMemory(w.memory.Over(n.link)), agent.WithListener("internal", n.host.listener),
 		agent.WithDialer(w.net.dialer(at, &n.wire)))
 	if err != nil {

@@ -16,6 +16,7 @@ type plot struct {
 	every      time.Duration // from one record of a client to its next
 	readEvery  time.Duration
 	length     time.Duration // of the part with faults
+	ack        time.Duration // how long agents let a producer wait
 	store      storeFaults
 	drainAll   bool // at the end
 	events     []event
@@ -41,10 +42,11 @@ func newPlot(seed uint64) *plot {
 		seed: seed, agents: 2 + d.IntN(4), partitions: 3 + uint32(d.IntN(6)), clients: 1 + d.IntN(3),
 		every: d.between(100*time.Millisecond, time.Second), readEvery: d.between(200*time.Millisecond, 2*time.Second),
 		length: d.evenly(15*time.Second, 45*time.Second), drainAll: d.chance(50),
+		ack: pick(d, 4*time.Second, 15*time.Second, 30*time.Second),
 		store: storeFaults{
 			latency: d.between(time.Millisecond, 50*time.Millisecond), percent: pick(d, 0, 0, 0.5, 3),
-			aim:   pick(d, aimNone, aimCommits, aimMoves, aimBeats, aimPuts, aimReads),
-			aimed: d.evenlyPercent(3, 40), longest: d.between(time.Second, 15*time.Second),
+			aim:   pick(d, aimNone, aimCommits, aimSeals, aimMoves, aimBeats, aimPuts, aimReads),
+			aimed: d.evenlyPercent(3, 60), longest: d.between(time.Second, 15*time.Second),
 		},
 	}
 	for range 2 + d.IntN(7) {
@@ -101,8 +103,16 @@ func (p *plot) addEvent(d dice) {
 
 func (p *plot) addPause(d dice, at time.Duration, n int) {
 	pause := d.between(50*time.Millisecond, 2*time.Second)
-	if d.chance(70) {
+	switch {
+	case d.chance(40): // it goes on while others take its place
+		pause = d.evenly(lease*9/10, lease*3/2)
+	case d.chance(60):
 		pause = d.evenly(lease/2, 4*lease)
+	}
+	if d.chance(50) {
+		p.add(at, func(w *World) { w.nodeAct(n, func(n *node) { n.link.set(func() { n.link.zombie = pause }) }) },
+			"agent %d stands still for %s before its next commit", n, pause)
+		return
 	}
 	p.add(at, func(w *World) { w.nodeAct(n, (*node).pause) }, "agent %d stands still", n)
 	p.add(at+pause, func(w *World) { w.nodeAct(n, (*node).resume) }, "agent %d goes on", n)

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"flag"
+	"os"
+	"runtime/debug"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -15,6 +17,12 @@ var (
 	seeds   = flag.Uint64("seeds", 50, "how many seeds to play")
 	share   = flag.Uint64("share", 1, "play every share-th seed only: for several processes")
 )
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	debug.SetGCPercent(400) // a history is small, and short-lived
+	os.Exit(m.Run())
+}
 
 // TestSim plays histories. Run it in a process of one thread (GOMAXPROCS=1) to
 // see a seed do the same again.
@@ -34,12 +42,17 @@ func TestSim(t *testing.T) {
 	t.Logf("%d seeds, %.1f per second", n, float64(n)/time.Since(began).Seconds())
 }
 
+func violationsOf(t *testing.T, seed uint64) (violations []string) {
+	t.Helper()
+	cryptotest.SetGlobalRandom(t, seed)
+	synctest.Test(t, func(t *testing.T) { violations = Play(t, seed) })
+	return violations
+}
+
 // check plays one history and fails for what went wrong in it.
 func check(t *testing.T, seed uint64) {
 	t.Helper()
-	cryptotest.SetGlobalRandom(t, seed)
-	var violations []string
-	synctest.Test(t, func(t *testing.T) { violations = Play(t, seed) })
+	violations := violationsOf(t, seed)
 	const shown = 5
 	for _, v := range violations[:min(shown, len(violations))] {
 		t.Errorf("seed %d: %s", seed, v)

@@ -15,14 +15,15 @@ import (
 type storeLink struct {
 	w      *World
 	number uint64
-	still  *valve // the agent stands still
+	node   *node
 
 	mu      sync.Mutex
 	counts  map[kindOfRequest]uint64
 	dead    bool
 	cutOff  bool
-	session string    // the agent's own
-	beat    time.Time // when its last heartbeat reached the store
+	zombie  time.Duration // how long the agent stands still before its next commit
+	session string        // the agent's own
+	beat    time.Time     // when its last heartbeat reached the store
 }
 
 type kindOfRequest struct {
@@ -34,7 +35,8 @@ type kindOfRequest struct {
 // Send implements agent.StoreNetwork.
 func (l *storeLink) Send(ctx context.Context, r agent.StoreRequest) agent.StoreFate {
 	l.watch(ctx, r)
-	l.still.pass(nil)
+	l.standStill(r)
+	l.node.still.pass(ctx.Done())
 	l.mu.Lock()
 	dead, cutOff := l.dead, l.cutOff
 	k := kindOfRequest{uint64(r.Op), string(r.Kind), r.Seal}
@@ -58,7 +60,24 @@ func (l *storeLink) Send(ctx context.Context, r agent.StoreRequest) agent.StoreF
 }
 
 // Receive implements agent.StoreNetwork.
-func (l *storeLink) Receive(context.Context, agent.StoreRequest, error) { l.still.pass(nil) }
+func (l *storeLink) Receive(ctx context.Context, _ agent.StoreRequest, _ error) {
+	l.node.still.pass(ctx.Done())
+}
+
+// standStill stops the process in front of a commit, where that was asked for.
+func (l *storeLink) standStill(r agent.StoreRequest) {
+	if r.Kind != "journal" || r.Seal || !r.Writes() {
+		return
+	}
+	l.mu.Lock()
+	pause := l.zombie
+	l.zombie = 0
+	l.mu.Unlock()
+	if pause > 0 {
+		l.node.pause()
+		time.AfterFunc(pause, l.node.resume)
+	}
+}
 
 func (l *storeLink) note(r agent.StoreRequest, f agent.StoreFate) {
 	l.mu.Lock()
@@ -112,7 +131,8 @@ type aim string
 const (
 	aimNone    aim = "nothing"
 	aimCommits aim = "commits" // and seals
-	aimMoves   aim = "moves"   // rows of partitions
+	aimSeals   aim = "seals"
+	aimMoves   aim = "moves" // rows of partitions
 	aimBeats   aim = "beats"
 	aimPuts    aim = "puts"
 	aimReads   aim = "reads"
@@ -122,6 +142,8 @@ func (a aim) hits(r agent.StoreRequest) bool {
 	switch a {
 	case aimCommits:
 		return r.Writes() && r.Kind == "journal"
+	case aimSeals:
+		return r.Writes() && r.Seal
 	case aimMoves:
 		return r.Writes() && r.Kind == "partitions"
 	case aimBeats:
@@ -143,7 +165,8 @@ func (s storeFaults) String() string {
 func (s storeFaults) fate(d dice, r agent.StoreRequest, armed bool) agent.StoreFate {
 	way := d.evenly(s.latency/2, s.latency*3/2) + time.Duration(d.IntN(1000)) // no two at one time
 	f := agent.StoreFate{Lands: way, Answer: way}
-	if !armed || !d.chance(s.percent) && !(s.aim.hits(r) && d.chance(s.aimed)) {
+	slowSeal := s.aim == aimSeals && s.aim.hits(r)
+	if !armed || !slowSeal && !d.chance(s.percent) && !(s.aim.hits(r) && d.chance(s.aimed)) {
 		return f
 	}
 	long := d.between(time.Millisecond, s.longest)
@@ -152,14 +175,18 @@ func (s storeFaults) fate(d dice, r agent.StoreRequest, armed bool) agent.StoreF
 		f.Fails = d.chance(50)
 		return f
 	}
-	switch d.IntN(6) {
+	what := d.IntN(6)
+	if slowSeal && d.chance(70) {
+		what = slow // so that much happens meanwhile
+	}
+	switch what {
 	case 0: // the request is lost
 		f.Never, f.Answer = true, way+min(long, maxWait)
 	case 1: // the answer is lost
 		f.Fails, f.Answer = true, way+min(long, maxWait)
 	case 2: // it lands late, when its sender has gone on
 		f.Lands, f.Answer = way+long, way+d.between(time.Millisecond, long+time.Millisecond)
-	case 3: // slow, both ways
+	case slow:
 		f.Lands = way + min(long, maxWait)
 		f.Answer = f.Lands
 	case 4: // it lands twice, and the sender hears of the first
@@ -170,6 +197,9 @@ func (s storeFaults) fate(d dice, r agent.StoreRequest, armed bool) agent.StoreF
 	}
 	return f
 }
+
+// slow is the case of a request that takes long to land, and is answered then.
+const slow = 3
 
 // maxWait is how long an answer takes at most before the client of a store
 // gives up.

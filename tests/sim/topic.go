@@ -122,8 +122,11 @@ func (w *World) producer(t *topic, d dice, number int) *producer.Producer {
 		producer.WithTopic(t.name), producer.WithPartitioner(producer.Manual()), producer.WithCompression(producer.NoCompression),
 		producer.WithDialOptions(grpc.WithContextDialer(w.net.dialer(clientName(number), nil)), grpc.WithWriteBufferSize(4<<10), grpc.WithReadBufferSize(4<<10)),
 		producer.WithLinger(d.between(time.Millisecond, 100*time.Millisecond)), producer.WithBatchRecords(1 + d.IntN(5)),
-		producer.WithMaxInFlight(1 + d.IntN(16)), producer.WithRequestTimeout(d.between(2*time.Second, 20*time.Second)),
+		producer.WithMaxInFlight(1 + d.IntN(16)), producer.WithRequestTimeout(d.between(2*time.Second, 40*time.Second)),
 		producer.WithDeliveryTimeout(d.between(5*time.Second, time.Minute)), producer.WithDialTimeout(d.between(time.Second, 10*time.Second)),
+	}
+	if d.chance(50) {
+		options = append(options, producer.WithoutHedging())
 	}
 	p, err := producer.New(context.Background(), entrance, options...)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
@@ -108,7 +109,7 @@ func (w *World) restore() {
 	w.throttled.Store(false)
 	w.net.healAll()
 	for _, n := range w.nodes {
-		n.link.set(func() { n.link.cutOff = false })
+		n.link.set(func() { n.link.cutOff, n.link.zombie = false, 0 })
 		n.resume()
 	}
 	for len(w.living()) < 2 {
@@ -161,6 +162,7 @@ func (w *World) conn(address string) *grpc.ClientConn {
 	if c == nil {
 		var err error
 		c, err = grpc.NewClient("passthrough:///"+address, grpc.WithContextDialer(w.net.dialer("tool", nil)),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1, MaxDelay: time.Second}, MinConnectTimeout: time.Second}),
 			grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			panic(err) // the options are constant
