@@ -76,7 +76,7 @@ func settings(name, address, zone string, ack, drain time.Duration) agent.Config
 
 // start runs another agent, at the address of an earlier one that is gone, or at
 // one of its own.
-func (w *World) start(at string) *node {
+func (w *World) start(at string) {
 	number := len(w.nodes)
 	d := newDice(w.plot.seed, 2, uint64(number))
 	if at == "" {
@@ -102,7 +102,6 @@ func (w *World) start(at string) *node {
 	}()
 	w.nodes = append(w.nodes, n)
 	w.net.join(n.host)
-	return n
 }
 
 // crash ends the process where it stands: what it has sent is on its way, and

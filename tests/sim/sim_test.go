@@ -2,7 +2,6 @@ package sim
 
 import (
 	"flag"
-	"os"
 	"runtime/debug"
 	"testing"
 	"testing/cryptotest"
@@ -21,7 +20,7 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	debug.SetGCPercent(400) // a history is small, and short-lived
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // TestSim plays histories. Run it in a process of one thread (GOMAXPROCS=1) to

@@ -87,7 +87,7 @@ func (f far) deliver(ctx context.Context, fate Fate, run effect, copied func() e
 		return f.deliverInParts(ctx, fate, copied())
 	}
 	if left, cut := sleep(ctx, fate.Lands); cut {
-		go land(left, copied()) // it is under way; the bubble waits for it
+		go land(context.WithoutCancel(ctx), left, copied()) // it is under way, and nobody waits for it
 		return ctx.Err()
 	}
 	err := run(context.WithoutCancel(ctx))
@@ -98,18 +98,19 @@ func (f far) deliver(ctx context.Context, fate Fate, run effect, copied func() e
 }
 
 // land lets a request reach the store late. Nobody hears of it.
-func land(after time.Duration, late effect) {
+func land(ctx context.Context, after time.Duration, late effect) {
 	time.Sleep(after)
-	_ = late(context.Background())
+	_ = late(ctx)
 }
 
 // deliverInParts is for requests whose way and whose answer have little to do
 // with each other.
 func (f far) deliverInParts(ctx context.Context, fate Fate, late effect) error {
 	var mu sync.Mutex
-	err := error(ErrNetwork)
+	err := ErrNetwork
 	if !fate.Never {
-		go func() {
+		ctx := context.WithoutCancel(ctx)
+		go func() { // nobody waits for it
 			time.Sleep(fate.Lands)
 			for again := range 2 {
 				if again == 1 {
@@ -118,7 +119,7 @@ func (f far) deliverInParts(ctx context.Context, fate Fate, late effect) error {
 					}
 					time.Sleep(fate.Again)
 				}
-				result := late(context.Background())
+				result := late(ctx)
 				mu.Lock()
 				err = result
 				mu.Unlock()
