@@ -3,6 +3,7 @@ module github.com/streamhouse/streamhouse/tests
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/streamhouse/streamhouse/libs/producer v0.1.0
 	github.com/streamhouse/streamhouse/proto v0.1.0
 	github.com/streamhouse/streamhouse/services/agent v0.1.0

@@ -17,26 +17,6 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 )
 
-// Memory is a store that lasts as long as the process: agents that are run one
-// after the other over the same Memory find what the others left. For tests.
-type Memory struct {
-	objects objstore.Store
-	rows    meta.Store
-	shared  bool
-}
-
-// NewMemory returns an empty store.
-func NewMemory() *Memory {
-	return &Memory{objects: memory.NewObjects(), rows: memory.NewRows()}
-}
-
-// Shared is the same store for agents that run at the same time. Each watches
-// the others, as on a store of the cloud; over the Memory itself, an agent takes
-// everybody before it for dead.
-func (m *Memory) Shared() *Memory {
-	return &Memory{objects: m.objects, rows: m.rows, shared: true}
-}
-
 // stores are the two stores of an agent and what guards them.
 type stores struct {
 	objects objstore.Store

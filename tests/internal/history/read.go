@@ -49,6 +49,11 @@ func readPartition(ctx context.Context, consumer streamhousev1.ConsumerServiceCl
 	}
 }
 
+// Decode returns the records of a batch as it was fetched.
+func Decode(b *streamhousev1.FetchedBatch) ([]Entry, error) {
+	return decode(new(batch.Decoder), b, b.GetBaseOffset(), nil)
+}
+
 // decode appends a batch's records from offset next on.
 func decode(d *batch.Decoder, b *streamhousev1.FetchedBatch, next uint64, entries []Entry) ([]Entry, error) {
 	if _, err := d.Reset(b.GetBatch()); err != nil {

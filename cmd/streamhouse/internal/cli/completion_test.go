@@ -11,7 +11,7 @@ func TestCompletion(t *testing.T) {
 		want []string
 	}{
 		{[]string{"agent", "--store-d"}, []string{"--store-dir"}},
-		{[]string{"agent", "--store", ""}, []string{"files", "aws", "memory"}},
+		{[]string{"agent", "--store", ""}, []string{"files", "aws", "memory", "remote"}},
 		{[]string{"topic", ""}, []string{"create", "delete", "describe", "list"}},
 		{[]string{"produce", "--compression", ""}, []string{"none", "lz4", "zstd", "s2"}},
 		{[]string{"consume", "t", "--from", ""}, []string{"earliest", "latest"}},

@@ -11,6 +11,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/index"
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/mutation"
 	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
 )
 
@@ -27,6 +28,9 @@ func (p *Pipeline) commitAll(ctx context.Context, cancel context.CancelCauseFunc
 			continue
 		}
 		if err := p.commit(ctx, group); err != nil {
+			if errors.Is(err, journal.ErrFenced) && mutation.Off(mutation.R7) {
+				<-ctx.Done()
+			}
 			cancel(err)
 			return
 		}

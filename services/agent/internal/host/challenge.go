@@ -12,6 +12,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/assign"
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/members"
+	"github.com/streamhouse/streamhouse/services/agent/internal/mutation"
 	"github.com/streamhouse/streamhouse/services/agent/internal/session"
 )
 
@@ -61,6 +62,10 @@ func (h *Host) seal(ctx context.Context, d members.Dead) error {
 	tail := d.Tail
 	if tail == 0 { // it was not watched, and its journal may be long
 		tail, _ = journal.Tail(ctx, h.deps.Rows, d.ID, 0) // without, its beginning does
+	}
+	if mutation.Off(mutation.R4) {
+		h.tasks.start(func(ctx context.Context) { _ = session.Seal(ctx, h.deps.Rows, d.ID, h.Session.ID, tail) })
+		return nil
 	}
 	if err := session.Seal(ctx, h.deps.Rows, d.ID, h.Session.ID, tail); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/members"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/mutation"
 	"github.com/streamhouse/streamhouse/services/agent/internal/session"
 )
 
@@ -46,7 +47,7 @@ func (h *Host) look(ctx context.Context, list []*meta.Topic) (*plan, error) {
 		if len(p.view.Troubles) > 0 {
 			h.deps.Logger.Warn("sessions not watched, trying again", slog.Any("error", errors.Join(p.view.Troubles...)))
 		}
-		if p.view.Sealed[h.Session.ID] {
+		if p.view.Sealed[h.Session.ID] && !mutation.Off(mutation.R7) {
 			return nil, session.ErrSealed // its next heartbeat would tell the same (R7)
 		}
 		for _, s := range p.view.Live {

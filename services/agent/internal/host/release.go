@@ -11,7 +11,9 @@ import (
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/mutation"
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
+	"github.com/streamhouse/streamhouse/services/agent/internal/producers"
 	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
 )
 
@@ -55,7 +57,9 @@ func (h *Host) releaseFromPipeline(ctx context.Context, tenures []*flush.Tenure,
 		if err != nil {
 			return nil, fmt.Errorf("release partition %d of topic %d: %w", t.Partition, t.Topic, err)
 		}
-		t.Index.Close(refusal)
+		if !mutation.Off(mutation.R6Resume) {
+			t.Index.Close(refusal)
+		}
 		released = append(released, r)
 	}
 	return released, nil
@@ -114,6 +118,9 @@ func (h *Host) releaseRow(ctx context.Context, r *flush.Released, state string) 
 		if err == nil {
 			return nil
 		}
+		if mutation.Off(mutation.R6Resume) {
+			return h.resume(r, err)
+		}
 		if pause(ctx) != nil {
 			return fmt.Errorf("release partition %d of topic %d: %w", r.Partition, r.Topic, err)
 		}
@@ -128,6 +135,15 @@ func (h *Host) releaseRow(ctx context.Context, r *flush.Released, state string) 
 		}
 		row = *now
 	}
+}
+
+// resume is what R6 forbids: a tenure goes on whose release may still land.
+func (h *Host) resume(r *flush.Released, err error) error {
+	state, _, parseErr := producers.Parse[flush.Flight](r.State, time.Now())
+	if parseErr != nil {
+		return parseErr
+	}
+	return errors.Join(err, h.Pipeline.Own(flush.NewTenure(r.ID, r.Epoch, r.End, r.FirstSeq, r.Index, state)))
 }
 
 // released is a row after its release.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/mutation"
 )
 
 // ErrFenced is returned by Append when another session sealed the journal, or
@@ -61,6 +62,11 @@ func (w *Writer) Append(ctx context.Context, segments []meta.Segment) error {
 			w.next++
 			return nil
 		}
+		if errors.Is(err, ErrFenced) && mutation.Off(mutation.R1) {
+			w.next++
+			row.Seq = w.next
+			continue
+		}
 		if errors.Is(err, ErrFenced) {
 			w.unresolved = true // R7: nothing follows
 			return err
@@ -76,6 +82,9 @@ func (w *Writer) Append(ctx context.Context, segments []meta.Segment) error {
 func (w *Writer) try(ctx context.Context, row *meta.Entry) (stands bool, err error) {
 	created := w.store.Create(ctx, row)
 	if created == nil {
+		return true, nil
+	}
+	if mutation.Off(mutation.R3) && errors.Is(created, meta.ErrExists) {
 		return true, nil
 	}
 	found := &meta.Entry{Session: row.Session, Seq: row.Seq}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/mutation"
 )
 
 // Watcher watches the sessions of a store. It is not safe for concurrent use.
@@ -176,6 +177,9 @@ func (w *Watcher) watchJournal(ctx context.Context, s *watched, session string) 
 func (w *Watcher) dead(s *watched, lease time.Duration) (due time.Time, dead bool) {
 	now := time.Now()
 	steady, ok := w.steady(now)
+	if mutation.Off(mutation.R8) {
+		steady, ok = time.Time{}, true
+	}
 	due = s.moved.Add(lease)
 	if steady.After(s.moved) {
 		due = steady.Add(lease)

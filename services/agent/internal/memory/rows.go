@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/mutation"
 )
 
 // Rows is a meta.Store. It is safe for concurrent use.
@@ -50,6 +51,9 @@ func (r *Rows) Create(ctx context.Context, row meta.Row) error {
 func (r *Rows) Swap(ctx context.Context, row meta.Row) error {
 	return r.write(ctx, row, "swap", func(at place, i int, found bool) error {
 		version := row.Head().Version
+		if found && at.kind == meta.Partitions && mutation.Off(mutation.R11) {
+			version = r.mu.byHash[at][i].Head().Version
+		}
 		if !found || r.mu.byHash[at][i].Head().Version != version {
 			return meta.ErrConflict
 		}

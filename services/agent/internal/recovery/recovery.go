@@ -15,6 +15,7 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/index"
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/mutation"
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
 	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
 )
@@ -95,6 +96,9 @@ func (t tenures) want(session string, epoch, from, to uint64, p *Partition) {
 		w = &sessionTenures{from: from, partitions: map[tenureID]*Partition{}}
 		t[session] = w
 	}
+	if mutation.Off(mutation.R5) {
+		from, to, epoch = 0, open, 0
+	}
 	w.from, w.to = min(w.from, from), max(w.to, to)
 	w.partitions[tenureID{flush.ID{Topic: p.Row.Topic, Partition: p.Row.Partition}, epoch}] = p
 }
@@ -160,6 +164,9 @@ func (w *sessionTenures) takeSegment(s *meta.Segment) error {
 	object := &index.Segment{Key: s.Key, Size: s.Size}
 	at := uint64(segment.HeaderSize)
 	for _, c := range commits {
+		if mutation.Off(mutation.R5) {
+			c.Epoch = 0
+		}
 		p := w.partitions[tenureID{flush.ID{Topic: c.Topic, Partition: c.Partition}, c.Epoch}]
 		if p != nil {
 			p.Ranges = append(p.Ranges, index.Range{

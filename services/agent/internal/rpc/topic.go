@@ -66,14 +66,15 @@ func (s *topicServer) DeleteTopic(ctx context.Context, req *streamhousev1.Delete
 	return &streamhousev1.DeleteTopicResponse{}, nil
 }
 
-// DescribeTopic answers from memory for what this agent owns, and reads the
+// DescribeTopic reads which topic has the name now: who asks is about to send to
+// it. It answers from memory for what this agent owns, and reads the
 // rows of the rest.
 func (s *topicServer) DescribeTopic(ctx context.Context, req *streamhousev1.DescribeTopicRequest) (*streamhousev1.DescribeTopicResponse, error) {
 	h, err := s.current()
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.catalog.ByName(ctx, req.GetName())
+	t, err := s.catalog.Lookup(ctx, req.GetName())
 	if err != nil {
 		return nil, refuse(ctx, err)
 	}

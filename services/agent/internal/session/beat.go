@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/mutation"
 )
 
 const (
@@ -37,6 +38,9 @@ func (s *Session) Run(ctx context.Context) error {
 		began := time.Now()
 		err := s.beat(ctx)
 		switch {
+		case errors.Is(err, ErrSealed) && mutation.Off(mutation.R7):
+			s.renew(began)
+			timer.Reset(s.opts.Heartbeat)
 		case errors.Is(err, ErrSealed):
 			return err
 		case err == nil:

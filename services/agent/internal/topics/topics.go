@@ -77,6 +77,12 @@ func (c *Catalog) ByName(ctx context.Context, name string) (*meta.Topic, error) 
 	if t != nil {
 		return t, nil
 	}
+	return c.Lookup(ctx, name)
+}
+
+// Lookup returns the topic that has a name now. What is remembered may be one
+// that another agent has deleted since, and made anew.
+func (c *Catalog) Lookup(ctx context.Context, name string) (*meta.Topic, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}

@@ -408,3 +408,33 @@ func TestDeletedCostsOneRead(t *testing.T) {
 		t.Errorf("cost %v", ops)
 	}
 }
+
+// Who is about to send to a topic is told which one has the name now, and not
+// which one had it when this agent looked last: records that are sent to a deleted
+// topic are lost with it.
+func TestLookupOfTopicMadeAnew(t *testing.T) {
+	t.Parallel()
+	store := memory.NewRows()
+	here, there := New(store, 10), New(store, 10)
+	old, err := here.Create(t.Context(), "t", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := there.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := here.Delete(t.Context(), "t", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := there.Lookup(t.Context(), "t"); !errors.Is(err, reason.UnknownTopic) {
+		t.Errorf("after it was deleted: %v", err)
+	}
+	anew, err := here.Create(t.Context(), "t", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := there.Lookup(t.Context(), "t")
+	if err != nil || found.ID != anew.ID || found.ID == old.ID {
+		t.Errorf("found %+v, %v; the topic is %+v", found, err, anew)
+	}
+}
