@@ -16,7 +16,7 @@ import (
 const entrance = "10.0.0.0:7070"
 
 // bufferBytes is what a connection holds of what was not read yet.
-const bufferBytes = 1 << 14
+const bufferBytes = 1 << 12
 
 // network is a network of memory, whose links can be cut.
 type network struct {
