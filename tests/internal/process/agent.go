@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -33,6 +34,9 @@ type Agent struct {
 	Flags []string
 	// Env is added to the environment of every start.
 	Env []string
+	// Program is the path of the program to start; empty is the agent as it is
+	// here.
+	Program string
 
 	t       *testing.T
 	ready   string
@@ -96,8 +100,9 @@ func (a *Agent) TryStart() (code int, said string) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	program := cmp.Or(a.Program, programs.agent)
 	args := append([]string{"--store-dir", a.Dir, "--listen", "internal=" + a.Addr, "--ready-file", a.ready}, a.Flags...)
-	if a.process, err = start(programs.agent, args, a.Env, nil, nil); err != nil {
+	if a.process, err = start(program, args, a.Env, nil, nil); err != nil {
 		a.t.Fatal(err)
 	}
 	return a.awaitReady()

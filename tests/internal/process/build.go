@@ -59,11 +59,28 @@ var build = sync.OnceValues(func() (programs, error) {
 	return p, err
 })
 
+// BuildRelease builds an agent as the release would be that reads and writes
+// newer formats than this one, and returns its path.
+func BuildRelease(t *testing.T, reads, writes int) string {
+	t.Helper()
+	root, err := repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const format = "github.com/streamhouse/streamhouse/services/agent/internal/format"
+	output := filepath.Join(t.TempDir(), "streamhouse-agent")
+	flags := fmt.Sprintf("-X %s.reads=%d -X %s.writes=%d", format, reads, format, writes)
+	if err := goBuild(filepath.Join(root, "services", "agent"), "./cmd/streamhouse-agent", output, "-ldflags", flags); err != nil {
+		t.Fatal(err)
+	}
+	return output
+}
+
 // goBuild builds a program in its own module, so that it also works without
 // the workspace. A test under the race detector gets programs under it too:
 // see Agent.
-func goBuild(module, name, output string) error {
-	args := []string{"build", "-o", output}
+func goBuild(module, name, output string, flags ...string) error {
+	args := append([]string{"build", "-o", output}, flags...)
 	if raceEnabled {
 		args = append(args, "-race")
 	}

@@ -16,9 +16,15 @@ func StartStore(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return StartStoreOf(t, programs.agent)
+}
+
+// StartStoreOf is StartStore with another program.
+func StartStoreOf(t *testing.T, program string) []string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "ready")
 	args := []string{"store", "--dir", filepath.Join(t.TempDir(), "store"), "--listen", "127.0.0.1:0", "--ready-file", file}
-	p, err := start(programs.agent, args, nil, nil, nil)
+	p, err := start(program, args, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

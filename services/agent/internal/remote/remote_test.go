@@ -2,11 +2,13 @@ package remote
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/streamhouse/streamhouse/services/agent/internal/format"
 	"github.com/streamhouse/streamhouse/services/agent/internal/memory"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta/metatest"
@@ -83,4 +85,25 @@ func (s *short) Write(b []byte) (int, error) {
 	}
 	s.left -= len(b)
 	return s.ResponseWriter.Write(b)
+}
+
+// A server of a newer release hands out what this one cannot read.
+func TestNewerServer(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		row := fmt.Sprintf(`{"version":1,"format":%d,"id":"s"}`, format.Reads()+1)
+		if r.Method == http.MethodGet {
+			row = `{"row":` + row + "}\n" + `{"end":true}`
+		}
+		_, _ = w.Write([]byte(row)) // the client would tell
+	}))
+	defer server.Close()
+	_, rows := Dial(strings.TrimPrefix(server.URL, "http://"))
+	if err := rows.Get(t.Context(), &meta.Session{ID: "s"}); !errors.Is(err, meta.ErrTooNew) {
+		t.Errorf("get: %v", err)
+	}
+	for row, err := range rows.Scan(t.Context(), meta.Sessions) {
+		if !errors.Is(err, meta.ErrTooNew) {
+			t.Errorf("scan: %v, %v", row, err)
+		}
+	}
 }

@@ -45,11 +45,14 @@ func (r *rows) send(ctx context.Context, operation string, row meta.Row) error {
 	if err := json.NewDecoder(answer).Decode(stored); err != nil {
 		return fmt.Errorf("receive row: %w", err)
 	}
-	if operation == "get" {
-		meta.Assign(row, stored)
-	} else {
+	if operation != "get" {
 		*row.Head() = *stored.Head()
+		return nil
 	}
+	if err := meta.CheckFormat(stored); err != nil { // the server may be newer
+		return err
+	}
+	meta.Assign(row, stored)
 	return nil
 }
 
@@ -70,6 +73,9 @@ func (r *rows) list(ctx context.Context, kind meta.Kind, pairs ...string) iter.S
 			row, err := meta.New(kind)
 			if err == nil {
 				err = json.Unmarshal(l.Row, row)
+			}
+			if err == nil {
+				err = meta.CheckFormat(row)
 			}
 			if err != nil {
 				broken = err
