@@ -39,7 +39,7 @@ type link struct {
 // newLink makes a link to an address, until the end of the test.
 func newLink(t *testing.T, target string) *link {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it takes no time
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func (l *link) carry(from net.Conn) {
 	}
 	defer l.remove(from)
 	l.pass()
-	to, err := net.Dial("tcp", l.target) //nolint:noctx // a loopback address answers at once
+	to, err := net.Dial("tcp", l.target)
 	if err != nil {
 		return
 	}
