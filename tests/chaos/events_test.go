@@ -58,7 +58,7 @@ type episode struct {
 
 func (e *episode) tell(what ...string) { e.story = append(e.story, what...) }
 
-// for_ sleeps for a part of the lease, drawn between low and high.
+// sleep sleeps for a part of the lease, drawn between low and high.
 func (e *episode) sleep(low, high float64) time.Duration {
 	d := time.Duration((low + e.rng.Float64()*(high-low)) * float64(*lease)).Round(time.Millisecond)
 	e.tell(d.String())
