@@ -14,6 +14,7 @@ import (
 // a new format; back; and up to the release that writes it. No record
 // fails. Only then an agent of the first release ends at once, and says why.
 func TestRollingUpgradeAndBack(t *testing.T) {
+	t.Parallel()
 	const partitions = 6
 	reader, writer := process.BuildRelease(t, 2, 1), process.BuildRelease(t, 2, 2)
 	flags := append(process.StartStoreOf(t, reader), noCeiling, "--session-heartbeat=300ms", "--session-lease=1500ms")
