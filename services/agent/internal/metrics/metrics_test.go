@@ -159,6 +159,7 @@ func TestEmbedded(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- e.Run(t.Context()) }()
 		time.Sleep(Period + time.Second)
+		synctest.Wait() // else the line may still be written
 		at, m := emf(t, out.Bytes())
 		if age := time.Since(at); age != time.Second {
 			t.Errorf("the line is %v old", age)
@@ -185,6 +186,7 @@ func TestEmbedded(t *testing.T) {
 		}
 		out.Reset()
 		time.Sleep(Period)
+		synctest.Wait()
 		if _, m = emf(t, out.Bytes()); m["Records"][0] != 0 || m["AckLatency"] != nil {
 			t.Errorf("nothing happened, and the next line says %v", m)
 		}
