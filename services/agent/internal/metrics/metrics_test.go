@@ -141,12 +141,20 @@ func emf(t *testing.T, line []byte) (at time.Time, metrics map[string][]float64)
 	return time.UnixMilli(head.AWS.Timestamp), metrics
 }
 
+// lines passes on what is written.
+type lines chan []byte
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- bytes.Clone(line)
+	return len(line), nil
+}
+
 // A line tells what is new since the last one; gauges are as they are.
 func TestEmbedded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := source()
-		var out bytes.Buffer
-		e := NewEmbedded(s, "prod", &out)
+		out := make(lines, 10)
+		e := NewEmbedded(s, "prod", out)
 		s.Stats.Committed(5, 1, 100, 120)
 		s.Stats.Refusals.Inc("OVERLOADED")
 		for range 1000 {
@@ -158,9 +166,9 @@ func TestEmbedded(t *testing.T) {
 		s.Stats.AckLatency.Observe(time.Second)
 		ended := make(chan error, 1)
 		go func() { ended <- e.Run(t.Context()) }()
-		time.Sleep(Period + time.Second)
-		synctest.Wait() // else the line may still be written
-		at, m := emf(t, out.Bytes())
+		line := <-out
+		time.Sleep(time.Second)
+		at, m := emf(t, line)
 		if age := time.Since(at); age != time.Second {
 			t.Errorf("the line is %v old", age)
 		}
@@ -184,10 +192,7 @@ func TestEmbedded(t *testing.T) {
 		if _, ok := m["PutLatency"]; ok {
 			t.Error("a histogram without new values is reported")
 		}
-		out.Reset()
-		time.Sleep(Period)
-		synctest.Wait()
-		if _, m = emf(t, out.Bytes()); m["Records"][0] != 0 || m["AckLatency"] != nil {
+		if _, m = emf(t, <-out); m["Records"][0] != 0 || m["AckLatency"] != nil {
 			t.Errorf("nothing happened, and the next line says %v", m)
 		}
 	})
