@@ -20,6 +20,8 @@ type (
 	VerifyOptions = verify.Options
 	// VerifyReport counts what was checked.
 	VerifyReport = verify.Report
+	// VerifiedPartition is what one partition's log holds.
+	VerifiedPartition = verify.Partition
 	// FaultError is something that is not as it must be, and where.
 	FaultError = verify.FaultError
 	// Digest sums up which batches stand at which offsets.
@@ -46,6 +48,10 @@ var (
 func Verify(ctx context.Context, cfg StoreConfig, v VerifyOptions, opts ...Option) (*VerifyReport, error) {
 	o := applyOptions(opts)
 	cfg = Config{Store: cfg}.WithDefaults().Store
+	var r rules
+	if r.store(cfg); len(r) > 0 {
+		return nil, errors.Join(r...)
+	}
 	s, err := openExisting(cfg, o.memory, o.logger)
 	if err != nil {
 		return nil, err
