@@ -135,8 +135,7 @@ func (v *verification) tell(cmd *cobra.Command, err error) error {
 	}
 	v.print(cmd)
 	if fault != nil {
-		fmt.Fprintf(cmd.OutOrStdout(), "FAULT: %s\n", oneLine(fault.Error()))
-		return exitError(exitFailed)
+		return fmt.Errorf("fault: %w", fault)
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "no fault")
 	return nil

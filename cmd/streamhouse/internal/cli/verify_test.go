@@ -34,7 +34,7 @@ func TestVerify(t *testing.T) {
 		t.Errorf("a clean store: %+v", r)
 	}
 	damage(t, dir)
-	if r := runWith(t.Context(), nil, store...); r.code != exitFailed || !strings.Contains(r.out, "FAULT: session ") {
+	if r := runWith(t.Context(), nil, store...); r.code != exitFailed || !strings.HasPrefix(r.err, "Error: fault: session ") {
 		t.Errorf("a damaged store: %+v", r)
 	}
 	r := runWith(t.Context(), nil, append(store, "orders", "--output", "json")...)
