@@ -3,7 +3,6 @@
 package reader
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +71,12 @@ func (r *Reader) Read(ctx context.Context, g index.Range) ([]byte, error) {
 	return r.fetch(ctx, id)
 }
 
+// Forget drops a range that was found damaged: the bytes may have been whole in
+// the store.
+func (r *Reader) Forget(g index.Range) {
+	r.ranges.remove(rangeID{key: g.Segment.Key, at: g.At, size: g.Size})
+}
+
 // fetched is what came of a read from the store.
 type fetched struct {
 	b   []byte
@@ -121,51 +126,3 @@ type rangeID struct {
 }
 
 func (id rangeID) String() string { return fmt.Sprintf("%s@%d+%d", id.key, id.at, id.size) }
-
-// ranges is a cache of what was read last, bounded by bytes.
-type ranges struct {
-	limit int64
-
-	mu    sync.Mutex
-	byID  map[rangeID]*list.Element
-	order *list.List // of cached, the most recently used first
-	bytes int64
-}
-
-type cached struct {
-	id rangeID
-	b  []byte
-}
-
-func newRanges(limit int64) *ranges {
-	return &ranges{limit: limit, byID: map[rangeID]*list.Element{}, order: list.New()}
-}
-
-func (c *ranges) get(id rangeID) []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.byID[id]
-	if e == nil {
-		return nil
-	}
-	c.order.MoveToFront(e)
-	return e.Value.(cached).b //nolint:forcetypeassert // only put fills the list
-}
-
-func (c *ranges) put(id rangeID, b []byte) {
-	if int64(len(b)) > c.limit {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byID[id] != nil {
-		return
-	}
-	c.byID[id] = c.order.PushFront(cached{id: id, b: b})
-	c.bytes += int64(len(b))
-	for c.bytes > c.limit {
-		last := c.order.Remove(c.order.Back()).(cached) //nolint:forcetypeassert // only put fills the list
-		delete(c.byID, last.id)
-		c.bytes -= int64(len(last.b))
-	}
-}

@@ -164,46 +164,6 @@ func mustRead(t *testing.T, r *Reader, n int) {
 	}
 }
 
-// What was read from the store is kept within its bound, the least recently
-// used goes first, and what is kept costs no request.
-func TestRangeCache(t *testing.T) {
-	r, injector := stored(t, 10, 2*2000, faults.Plan{}) // half is for four ranges of 500
-	gets := func(want uint64) {
-		t.Helper()
-		if got := injector.Ops()[faults.Get]; got != want {
-			t.Errorf("%d requests, want %d", got, want)
-		}
-		if r.ranges.bytes > 2000 || r.ranges.bytes != int64(500*len(r.ranges.byID)) || r.ranges.order.Len() != len(r.ranges.byID) {
-			t.Errorf("%d bytes in %d ranges, %d in order", r.ranges.bytes, len(r.ranges.byID), r.ranges.order.Len())
-		}
-	}
-	for n := range 4 {
-		mustRead(t, r, n)
-	}
-	gets(4)
-	for n := range 4 {
-		mustRead(t, r, n)
-	}
-	mustRead(t, r, 0)
-	gets(4)
-	mustRead(t, r, 5) // 1 goes
-	for _, n := range []int{0, 2, 3, 5} {
-		mustRead(t, r, n)
-	}
-	gets(5)
-	mustRead(t, r, 1)
-	gets(6)
-	if got, err := r.Read(t.Context(), at("0", 100, 501)); err != nil || len(got) != 501 { // another range
-		t.Error(err)
-	}
-	if _, err := r.Read(t.Context(), at("3", 0, 1000)); err != nil {
-		t.Error(err)
-	}
-	if r.ranges.put(rangeID{key: "large", size: 2001}, make([]byte, 2001)); r.ranges.bytes > 2000 || len(r.ranges.byID) == 0 {
-		t.Errorf("a range above the limit leaves %d bytes", r.ranges.bytes)
-	}
-}
-
 // Many that ask for one range at a time cost one request, each gets the bytes,
 // and one that loses patience takes nothing from the others.
 func TestSharedReads(t *testing.T) {
