@@ -16,6 +16,7 @@ type ranges struct {
 	byID  map[rangeID]*list.Element
 	once  half
 	again half
+	ahead int64 // bytes of what nobody has asked for yet
 }
 
 // half is a list of cached, the most recently used first.
@@ -27,6 +28,7 @@ type half struct {
 type cached struct {
 	id    rangeID
 	b     []byte
+	asked bool // somebody has read it
 	again bool // it is in that half
 }
 
@@ -34,35 +36,63 @@ func newRanges(limit int64) *ranges {
 	return &ranges{limit: limit / 2, byID: map[rangeID]*list.Element{}}
 }
 
-func (c *ranges) get(id rangeID) []byte {
+// get returns a range. Asking for one that was asked for before, other than to
+// go on with it, ends its probation.
+func (c *ranges) get(id rangeID, goesOn bool) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.byID[id]
 	if e == nil {
 		return nil
 	}
-	found := valueOf(e)
+	v := valueOf(e)
 	c.removeLocked(e)
-	c.insertLocked(cached{id: id, b: found.b, again: true})
+	v.again = v.again || v.asked && !goesOn
+	v.asked = true
+	c.insertLocked(v)
 	for c.again.bytes > c.limit {
-		last := c.again.order.Back()
-		c.removeLocked(last)
-		c.insertLocked(cached{id: valueOf(last).id, b: valueOf(last).b})
+		last := valueOf(c.again.order.Back())
+		c.removeLocked(c.again.order.Back())
+		last.again = false
+		c.insertLocked(last)
 	}
 	c.shrinkLocked()
-	return found.b
+	return v.b
 }
 
-func (c *ranges) put(id rangeID, b []byte) {
+// put adds what was read; asked tells whether somebody waited for it.
+func (c *ranges) put(id rangeID, b []byte, asked bool) {
 	if int64(len(b)) > c.limit {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.byID[id] == nil {
-		c.insertLocked(cached{id: id, b: b})
+		c.insertLocked(cached{id: id, b: b, asked: asked})
 		c.shrinkLocked()
 	}
+}
+
+func (c *ranges) has(id rangeID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byID[id] != nil
+}
+
+func (c *ranges) wasAsked(id rangeID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.byID[id]
+	return e != nil && valueOf(e).asked
+}
+
+// aheadRoom is how much may be read ahead: what nobody asked for yet takes three
+// quarters of what is on probation at most, so that it is still there when its
+// reader comes.
+func (c *ranges) aheadRoom() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limit - c.limit/4 - c.ahead
 }
 
 func (c *ranges) remove(id rangeID) {
@@ -77,6 +107,9 @@ func (c *ranges) insertLocked(v cached) {
 	h := c.halfOf(v)
 	c.byID[v.id] = h.order.PushFront(v)
 	h.bytes += int64(len(v.b))
+	if !v.asked {
+		c.ahead += int64(len(v.b))
+	}
 }
 
 func (c *ranges) removeLocked(e *list.Element) {
@@ -84,6 +117,9 @@ func (c *ranges) removeLocked(e *list.Element) {
 	h := c.halfOf(v)
 	h.order.Remove(e)
 	h.bytes -= int64(len(v.b))
+	if !v.asked {
+		c.ahead -= int64(len(v.b))
+	}
 	delete(c.byID, v.id)
 }
 

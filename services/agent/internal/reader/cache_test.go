@@ -42,7 +42,7 @@ func TestCacheBounds(t *testing.T) {
 	gets(5)
 	mustRead(t, r, 0)
 	gets(6)
-	if r.ranges.put(rangeID{key: "large", size: 2001}, make([]byte, 2001)); len(r.ranges.byID) != 5 {
+	if r.ranges.put(rangeID{key: "large", size: 2001}, make([]byte, 2001), true); len(r.ranges.byID) != 5 {
 		t.Errorf("a range above the limit leaves %d ranges", len(r.ranges.byID))
 	}
 }

@@ -121,6 +121,7 @@ func (s *consumerServer) fetch(ctx context.Context, req *streamhousev1.FetchRequ
 	if err != nil {
 		return 0, 0, err
 	}
+	h.Reader.Ahead(tenure.Index, ranges, req.GetOffset(), maxBytes)
 	return start, end, readRanges(ctx, h, ranges, req.GetOffset(), maxBytes, each)
 }
 
@@ -165,7 +166,7 @@ func outOfRange(offset, start, end uint64) error {
 func readRanges(ctx context.Context, h *host.Host, ranges []index.Range, offset uint64, maxBytes int, each func(base uint64, b []byte) error) error {
 	size := 0
 	for _, r := range ranges {
-		b, err := h.Reader.Read(ctx, r)
+		b, err := h.Reader.Read(ctx, r, offset)
 		if err != nil {
 			return damage(err, r.Segment.Key, r.Base)
 		}
