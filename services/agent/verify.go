@@ -52,7 +52,7 @@ func Verify(ctx context.Context, cfg StoreConfig, v VerifyOptions, opts ...Optio
 	if r.store(cfg); len(r) > 0 {
 		return nil, errors.Join(r...)
 	}
-	s, err := openExisting(cfg, o.memory, o.logger)
+	s, err := openExisting(ctx, cfg, o.memory, o.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func Verify(ctx context.Context, cfg StoreConfig, v VerifyOptions, opts ...Optio
 }
 
 // openExisting opens a store without any faults, and makes none.
-func openExisting(cfg StoreConfig, shared *Memory, log *slog.Logger) (*stores, error) {
+func openExisting(ctx context.Context, cfg StoreConfig, shared *Memory, log *slog.Logger) (*stores, error) {
 	if shared == nil && cfg.Kind == StoreFiles {
 		if _, err := os.Stat(filepath.Join(cfg.Dir, rowsFile)); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w in the folder %s", ErrNoStore, cfg.Dir)
@@ -72,6 +72,10 @@ func openExisting(cfg StoreConfig, shared *Memory, log *slog.Logger) (*stores, e
 	}
 	if shared == nil && cfg.Kind == StoreMemory {
 		return nil, fmt.Errorf("%w: one of --store %s ends with its agent", ErrNoStore, StoreMemory)
+	}
+	if shared == nil && cfg.Kind == StoreAWS {
+		s, _, err := openCheckedAWS(ctx, cfg.AWS, new(stats.Stats), log)
+		return s, err
 	}
 	return openPlain(cfg, shared, new(stats.Stats), log)
 }

@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/local"
+	"github.com/streamhouse/streamhouse/services/agent"
 )
 
 func TestVerify(t *testing.T) {
 	dir := t.TempDir()
-	a, err := local.Start(t.Context(), dir)
+	a, err := local.Start(t.Context(), agent.StoreConfig{Kind: agent.StoreFiles, Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
