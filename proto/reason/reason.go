@@ -61,8 +61,8 @@ const (
 	// longer, or not yet, in the log.
 	OffsetOutOfRange Reason = "OFFSET_OUT_OF_RANGE"
 	// CorruptSegment is returned when the stored bytes that a fetch asks for
-	// are damaged: they do not match their checksum. Reading again does not
-	// mend them.
+	// are damaged, since they do not match their checksum, or gone. Reading
+	// again does not mend them.
 	CorruptSegment Reason = "CORRUPT_SEGMENT"
 )
 

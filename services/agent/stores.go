@@ -66,6 +66,9 @@ func openPlain(cfg StoreConfig, shared *Memory, counts *stats.Stats, log *slog.L
 	}
 }
 
+// rowsFile is where the embedded store keeps its rows, in its folder.
+const rowsFile = "meta.db"
+
 // openFiles opens the embedded store, which this process then holds alone:
 // whatever session wrote to it before is dead.
 func openFiles(dir string) (*stores, error) {
@@ -80,7 +83,7 @@ func openFiles(dir string) (*stores, error) {
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	rows, err := bolt.Open(filepath.Join(dir, "meta.db"))
+	rows, err := bolt.Open(filepath.Join(dir, rowsFile))
 	if err != nil {
 		return nil, errors.Join(err, objects.Close(), unlock())
 	}

@@ -30,13 +30,9 @@ const strayAge = 24 * time.Hour
 func openAWS(cfg AWSConfig, counts *stats.Stats, log *slog.Logger) (*stores, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
-	objects, rows, err := dialAWS(ctx, cfg, counts, log)
+	opened, objects, err := openCheckedAWS(ctx, cfg, counts, log)
 	if err != nil {
 		return nil, err
-	}
-	opened := &stores{objects: objects, rows: rows, unlock: func() error { return nil }}
-	if err := checkAWS(ctx, objects, rows); err != nil {
-		return nil, errors.Join(err, opened.close())
 	}
 	if n, err := objects.AbortUploads(ctx, strayAge); err != nil {
 		log.Warn("stray multipart uploads cannot be removed: a lifecycle rule of the bucket can do it as well", slog.Any("error", err))
@@ -44,6 +40,19 @@ func openAWS(cfg AWSConfig, counts *stats.Stats, log *slog.Logger) (*stores, err
 		log.Info("stray multipart uploads removed", slog.Int("uploads", n))
 	}
 	return opened, nil
+}
+
+// openCheckedAWS changes nothing.
+func openCheckedAWS(ctx context.Context, cfg AWSConfig, counts *stats.Stats, log *slog.Logger) (*stores, *s3.Store, error) {
+	objects, rows, err := dialAWS(ctx, cfg, counts, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	opened := &stores{objects: objects, rows: rows, unlock: func() error { return nil }}
+	if err := checkAWS(ctx, objects, rows); err != nil {
+		return nil, nil, errors.Join(err, opened.close())
+	}
+	return opened, objects, nil
 }
 
 // dialAWS makes the stores, without a request.

@@ -71,6 +71,9 @@ func TestKill9(t *testing.T) {
 	l.stop(t)
 	c := a.Client()
 	log := l.history.Verify(t, c.Topics, c.Consumer, "kill")
+	a.Succeed("verify", "--server", a.Addr)
+	a.Kill()
+	a.Verify()
 	counts := l.history.Counts()
 	t.Logf("%d rounds: %v; %d records in the log; %d kills with records in flight; %d records were committed and their answers lost, in the %d kills that were looked at",
 		rounds, counts, log.Records(), busy, ahead, looks)

@@ -48,6 +48,9 @@ func (w *World) judge(memory *agent.Memory) {
 	_ = conn.Close() // it only ever says that it is closed already
 	stop()
 	<-ended
+	if _, err := agent.Verify(context.Background(), agent.StoreConfig{}, agent.VerifyOptions{}, agent.WithMemory(memory)); err != nil {
+		w.violate("store: %v", err)
+	}
 }
 
 // verify reads one topic and checks everything that is known of it.

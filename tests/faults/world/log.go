@@ -7,6 +7,7 @@ import (
 
 	"github.com/streamhouse/streamhouse/libs/producer"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/services/agent"
 	"github.com/streamhouse/streamhouse/tests/internal/history"
 )
 
@@ -62,10 +63,22 @@ func (w *World) Read(limit time.Duration) (history.Log, error) {
 	}
 }
 
-// Check reads the log back and holds it against what producers were told. Every
-// record must be resolved by now: close the producers first.
+// Verify reads the store end to end, as streamhouse verify does.
+func (w *World) Verify() *agent.VerifyReport {
+	w.Helper()
+	report, err := agent.Verify(w.Context(), agent.StoreConfig{}, agent.VerifyOptions{}, agent.WithMemory(w.memory))
+	if err != nil {
+		w.Errorf("verify the store: %v", err)
+	}
+	return report
+}
+
+// Check reads the log back and holds it against what producers were told, and
+// verifies the store. Every record must be resolved by now: close the producers
+// first.
 func (w *World) Check() {
 	w.Helper()
+	w.Verify()
 	log, err := w.Read(time.Minute)
 	if err != nil {
 		w.Fatalf("read the log: %v", err)

@@ -62,3 +62,10 @@ func (r Result) Succeeded(t *testing.T, args ...string) string {
 	}
 	return r.Stdout
 }
+
+// Verify reads the store of an agent that ended from end to end, and requires
+// that it is as the protocol has it.
+func (a *Agent) Verify() {
+	a.t.Helper()
+	a.Succeed("verify", "--store-dir", a.Dir)
+}

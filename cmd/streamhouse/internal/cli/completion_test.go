@@ -40,7 +40,7 @@ func TestCompletion(t *testing.T) {
 func TestHelpFits(t *testing.T) {
 	for _, command := range []string{
 		"", "agent", "topic", "topic create", "topic list", "topic describe", "topic delete",
-		"produce", "consume", "demo", "bench", "version",
+		"produce", "consume", "verify", "demo", "bench", "version",
 	} {
 		r := runWith(t.Context(), strings.NewReader(""), append(strings.Fields(command), "--help")...)
 		if r.code != exitOK || r.err != "" {

@@ -21,14 +21,19 @@ const (
 	lineInterval = 5 * time.Second
 )
 
-// Watch shows progress on w until the returned function is called, which ends
+// Watch is WatchUnits for records.
+func Watch(w io.Writer, label string, total int64, done func() int64) (stop func()) {
+	return WatchUnits(w, label, "records", total, done)
+}
+
+// WatchUnits shows progress on w until the returned function is called, which ends
 // it and waits. Done tells how much of total is done; it is polled from
 // another goroutine, so that the work itself need not report. A total of 0
 // stands for one that is not known.
-func Watch(w io.Writer, label string, total int64, done func() int64) (stop func()) {
+func WatchUnits(w io.Writer, label, units string, total int64, done func() int64) (stop func()) {
 	show, interval, end := lines(w, label, total), lineInterval, func() {}
 	if IsTerminal(w) {
-		show, end = bar(w, label, total)
+		show, end = bar(w, label, units, total)
 		interval = barInterval
 	}
 	stopped := make(chan struct{})
@@ -68,7 +73,7 @@ func lines(w io.Writer, label string, total int64) func(int64) {
 	}
 }
 
-func bar(w io.Writer, label string, total int64) (show func(int64), end func()) {
+func bar(w io.Writer, label, units string, total int64) (show func(int64), end func()) {
 	if total == 0 {
 		total = -1 // a spinner
 	}
@@ -78,7 +83,7 @@ func bar(w io.Writer, label string, total int64) (show func(int64), end func()) 
 		progressbar.OptionSetWidth(40),
 		progressbar.OptionShowCount(),
 		progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString("records"),
+		progressbar.OptionSetItsString(units),
 		progressbar.OptionClearOnFinish(),
 	)
 	// A bar that cannot be drawn is no reason to end the work that it shows.

@@ -65,6 +65,12 @@ type Visitor interface {
 	Pause() error
 }
 
+// BatchVisitor is a Visitor that is also told of every batch, before the records
+// in it. Base is the offset of its first record, which may be before the range.
+type BatchVisitor interface {
+	VisitBatch(base uint64, h *batch.Header)
+}
+
 // Reader reads partitions of one topic. It is safe for concurrent use.
 type Reader struct {
 	Client Client
@@ -176,6 +182,9 @@ func (c *cursor) visitBatch(b *streamhousev1.FetchedBatch) error {
 	if end := base + uint64(header.Records); end <= c.next {
 		return fmt.Errorf("%s/%d answered with a batch that ends at offset %d where %d was asked for",
 			c.Topic, c.span.Partition, end, c.next)
+	}
+	if v, ok := c.visitor.(BatchVisitor); ok {
+		v.VisitBatch(base, &header)
 	}
 	for offset := base; c.decoder.Next(&c.stored); offset++ {
 		if offset < c.next {

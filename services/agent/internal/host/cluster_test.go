@@ -396,7 +396,7 @@ func checkLog(t *testing.T, r *running, id flush.ID, end uint64) {
 	}
 	next := uint64(0)
 	for _, g := range ranges {
-		b, err := r.Reader.Read(t.Context(), g)
+		b, err := r.Reader.Read(t.Context(), g, g.Base)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -108,7 +108,7 @@ func checkNumbered(t *testing.T, r *running, w *world, end uint64) {
 			if g.Base != next {
 				t.Fatalf("a range begins at %d, want %d", g.Base, next)
 			}
-			b, err := r.Reader.Read(t.Context(), g)
+			b, err := r.Reader.Read(t.Context(), g, g.Base)
 			if err != nil {
 				t.Fatal(err)
 			}

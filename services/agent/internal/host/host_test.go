@@ -189,7 +189,7 @@ func checkAll(t *testing.T, r *running, w *world, end uint64) {
 	}
 	next := uint64(0)
 	for _, g := range ranges {
-		b, err := r.Reader.Read(t.Context(), g)
+		b, err := r.Reader.Read(t.Context(), g, g.Base)
 		if err != nil {
 			t.Fatal(err)
 		}

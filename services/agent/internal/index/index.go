@@ -89,6 +89,17 @@ func (l *Log) Find(offset uint64, maxBytes int) ([]Range, error) {
 	return append([]Range(nil), l.ranges[first:last]...), nil
 }
 
+// Before returns the range that holds the record before offset, if there is one.
+func (l *Log) Before(offset uint64) (Range, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := sort.Search(len(l.ranges), func(i int) bool { return l.ranges[i].End() >= offset })
+	if i == len(l.ranges) || l.ranges[i].Base >= offset {
+		return Range{}, false
+	}
+	return l.ranges[i], true
+}
+
 // Wait returns nil when there is a record at offset, or the reason why there
 // will be none here: ctx's error, or what Close said.
 func (l *Log) Wait(ctx context.Context, offset uint64) error {

@@ -151,3 +151,13 @@ func TestNoLostWakeUp(t *testing.T) {
 		group.Wait()
 	})
 }
+
+// Before gives the range that ends where a reader goes on, or in which it is.
+func TestBefore(t *testing.T) {
+	l := New(10, 16, []Range{{Base: 10, Records: 2}, {Base: 12, Records: 4}})
+	for offset, want := range map[uint64]uint64{10: 0, 11: 10, 12: 10, 13: 12, 16: 12, 17: 0} {
+		if g, ok := l.Before(offset); ok != (want > 0) || g.Base != want {
+			t.Errorf("before %d: %v, %v", offset, g, ok)
+		}
+	}
+}

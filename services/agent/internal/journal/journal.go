@@ -150,9 +150,10 @@ func Seal(ctx context.Context, store meta.Store, session, by string, from uint64
 }
 
 // sealOnce looks for the end, from *from on, and creates the seal there. Where
-// somebody else was faster, the next try goes on from there.
+// somebody else was faster, the next try goes on from there. The row before
+// *from may be the seal, which an earlier try set without hearing of it.
 func sealOnce(ctx context.Context, store meta.Store, session, by string, from *uint64) (uint64, error) {
-	next := *from
+	next := max(*from, 1) - 1
 	for row, err := range Read(ctx, store, session, next) {
 		if err != nil {
 			return 0, err

@@ -3,14 +3,10 @@
 package reader
 
 import (
-	"container/list"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/index"
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
@@ -28,19 +24,18 @@ type Reader struct {
 	objects objstore.Store
 	recent  *recent
 	ranges  *ranges
-	shared  singleflight.Group
-
-	life context.Context // ends with Close
-	end  context.CancelCauseFunc
-	mu   sync.Mutex // nothing is added to gets once life has ended
-	gets sync.WaitGroup
+	life    context.Context // ends with Close
+	end     context.CancelCauseFunc
+	mu      sync.Mutex // nothing is added to what follows once life has ended
+	flying  map[rangeID]*flight
+	gets    sync.WaitGroup
 }
 
 // New reads from objects and keeps up to cacheBytes in memory, half of it for
 // the newest segments, half for what was read from the store. The Reader must
 // be closed before the store is.
 func New(objects objstore.Store, cacheBytes int64) *Reader {
-	r := &Reader{objects: objects, recent: newRecent(cacheBytes / 2), ranges: newRanges(cacheBytes / 2)}
+	r := &Reader{objects: objects, recent: newRecent(cacheBytes / 2), ranges: newRanges(cacheBytes / 2), flying: map[rangeID]*flight{}}
 	r.life, r.end = context.WithCancelCause(context.Background())
 	return r
 }
@@ -60,59 +55,42 @@ func (r *Reader) Add(key string, parts [][]byte, memory int64, release func()) {
 }
 
 // Read returns the batches of a range, one after the other. The caller must
-// not change them.
-func (r *Reader) Read(ctx context.Context, g index.Range) ([]byte, error) {
+// not change them. A read from an offset inside of the range goes on with what
+// was begun before: that does not count as asking again.
+func (r *Reader) Read(ctx context.Context, g index.Range, offset uint64) ([]byte, error) {
 	if b := r.recent.read(g.Segment.Key, int64(g.At), int64(g.Size)); b != nil {
 		return b, nil
 	}
-	id := rangeID{key: g.Segment.Key, at: g.At, size: g.Size}
-	if b := r.ranges.get(id); b != nil {
+	id := idOf(g)
+	if b := r.ranges.get(id, offset > g.Base); b != nil {
 		return b, nil
 	}
-	return r.fetch(ctx, id)
-}
-
-// fetched is what came of a read from the store.
-type fetched struct {
-	b   []byte
-	err error
-}
-
-// fetch reads from the store, once for all who ask at the same time.
-func (r *Reader) fetch(ctx context.Context, id rangeID) ([]byte, error) {
-	result := make(chan fetched, 1)
-	r.mu.Lock()
-	if r.life.Err() != nil {
-		r.mu.Unlock()
-		return nil, errClosed
+	f, err := r.await(ctx, id)
+	if err != nil && f != nil && f.shared && ctx.Err() == nil {
+		f, err = r.await(ctx, id) // what was wrong may be another's range
 	}
-	r.gets.Go(func() {
-		b, err, _ := r.shared.Do(id.String(), func() (any, error) { return r.get(id) })
-		if err != nil {
-			result <- fetched{err: err}
-			return
-		}
-		result <- fetched{b: b.([]byte)} //nolint:forcetypeassert // get returned it
-	})
-	r.mu.Unlock()
-	select {
-	case f := <-result:
-		return f.b, f.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-func (r *Reader) get(id rangeID) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(r.life, getTimeout)
-	defer cancel()
-	b, err := r.objects.Get(ctx, id.key, int64(id.at), int64(id.size))
 	if err != nil {
-		return nil, fmt.Errorf("read segment %s: %w", id.key, err)
+		return nil, err
 	}
-	r.ranges.put(id, b)
-	return b, nil
+	return f.b, nil
 }
+
+func (r *Reader) await(ctx context.Context, id rangeID) (*flight, error) {
+	f, err := r.join(id)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-f.done:
+		return f, f.err
+	case <-ctx.Done():
+		return f, context.Cause(ctx)
+	}
+}
+
+// Forget drops a range that was found damaged: the bytes may have been whole in
+// the store.
+func (r *Reader) Forget(g index.Range) { r.ranges.remove(idOf(g)) }
 
 // rangeID names bytes of an object; objects never change.
 type rangeID struct {
@@ -120,52 +98,4 @@ type rangeID struct {
 	at, size uint32
 }
 
-func (id rangeID) String() string { return fmt.Sprintf("%s@%d+%d", id.key, id.at, id.size) }
-
-// ranges is a cache of what was read last, bounded by bytes.
-type ranges struct {
-	limit int64
-
-	mu    sync.Mutex
-	byID  map[rangeID]*list.Element
-	order *list.List // of cached, the most recently used first
-	bytes int64
-}
-
-type cached struct {
-	id rangeID
-	b  []byte
-}
-
-func newRanges(limit int64) *ranges {
-	return &ranges{limit: limit, byID: map[rangeID]*list.Element{}, order: list.New()}
-}
-
-func (c *ranges) get(id rangeID) []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.byID[id]
-	if e == nil {
-		return nil
-	}
-	c.order.MoveToFront(e)
-	return e.Value.(cached).b //nolint:forcetypeassert // only put fills the list
-}
-
-func (c *ranges) put(id rangeID, b []byte) {
-	if int64(len(b)) > c.limit {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byID[id] != nil {
-		return
-	}
-	c.byID[id] = c.order.PushFront(cached{id: id, b: b})
-	c.bytes += int64(len(b))
-	for c.bytes > c.limit {
-		last := c.order.Remove(c.order.Back()).(cached) //nolint:forcetypeassert // only put fills the list
-		delete(c.byID, last.id)
-		c.bytes -= int64(len(last.b))
-	}
-}
+func idOf(g index.Range) rangeID { return rangeID{key: g.Segment.Key, at: g.At, size: g.Size} }

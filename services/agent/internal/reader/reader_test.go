@@ -54,12 +54,12 @@ func TestRecentRanges(t *testing.T) {
 		for range 300 {
 			from := r.IntN(len(want))
 			size := 1 + r.IntN(len(want)-from)
-			got, err := reader.Read(t.Context(), at("a", from, size))
+			got, err := reader.Read(t.Context(), at("a", from, size), 0)
 			if err != nil || !bytes.Equal(got, want[from:from+size]) {
 				t.Fatalf("seed %d: %d bytes from %d of %d: %v", seed, size, from, len(want), err)
 			}
 		}
-		if _, err := reader.Read(t.Context(), at("b", 0, 1)); !errors.Is(err, objstore.ErrNotFound) {
+		if _, err := reader.Read(t.Context(), at("b", 0, 1), 0); !errors.Is(err, objstore.ErrNotFound) {
 			t.Errorf("another key: %v", err)
 		}
 		reader.Close()
@@ -158,49 +158,9 @@ func stored(t *testing.T, n int, cache int64, plan faults.Plan) (*Reader, *fault
 
 func mustRead(t *testing.T, r *Reader, n int) {
 	t.Helper()
-	got, err := r.Read(t.Context(), at(fmt.Sprint(n), 100, 500))
+	got, err := r.Read(t.Context(), at(fmt.Sprint(n), 100, 500), 0)
 	if err != nil || !bytes.Equal(got, content(n, 1000)[100:600]) {
 		t.Fatalf("object %d: %v", n, err)
-	}
-}
-
-// What was read from the store is kept within its bound, the least recently
-// used goes first, and what is kept costs no request.
-func TestRangeCache(t *testing.T) {
-	r, injector := stored(t, 10, 2*2000, faults.Plan{}) // half is for four ranges of 500
-	gets := func(want uint64) {
-		t.Helper()
-		if got := injector.Ops()[faults.Get]; got != want {
-			t.Errorf("%d requests, want %d", got, want)
-		}
-		if r.ranges.bytes > 2000 || r.ranges.bytes != int64(500*len(r.ranges.byID)) || r.ranges.order.Len() != len(r.ranges.byID) {
-			t.Errorf("%d bytes in %d ranges, %d in order", r.ranges.bytes, len(r.ranges.byID), r.ranges.order.Len())
-		}
-	}
-	for n := range 4 {
-		mustRead(t, r, n)
-	}
-	gets(4)
-	for n := range 4 {
-		mustRead(t, r, n)
-	}
-	mustRead(t, r, 0)
-	gets(4)
-	mustRead(t, r, 5) // 1 goes
-	for _, n := range []int{0, 2, 3, 5} {
-		mustRead(t, r, n)
-	}
-	gets(5)
-	mustRead(t, r, 1)
-	gets(6)
-	if got, err := r.Read(t.Context(), at("0", 100, 501)); err != nil || len(got) != 501 { // another range
-		t.Error(err)
-	}
-	if _, err := r.Read(t.Context(), at("3", 0, 1000)); err != nil {
-		t.Error(err)
-	}
-	if r.ranges.put(rangeID{key: "large", size: 2001}, make([]byte, 2001)); r.ranges.bytes > 2000 || len(r.ranges.byID) == 0 {
-		t.Errorf("a range above the limit leaves %d bytes", r.ranges.bytes)
 	}
 }
 
@@ -214,7 +174,7 @@ func TestSharedReads(t *testing.T) {
 		defer cancel()
 		group.Go(func() { // it comes first, and goes first
 			began := time.Now()
-			if _, err := r.Read(ctx, at("0", 100, 500)); !errors.Is(err, context.Cause(ctx)) || time.Since(began) != 500*time.Millisecond {
+			if _, err := r.Read(ctx, at("0", 100, 500), 0); !errors.Is(err, context.Cause(ctx)) || time.Since(began) != 500*time.Millisecond {
 				t.Errorf("cancelled after %v with %v", time.Since(began), err)
 			}
 		})
@@ -232,7 +192,7 @@ func TestSharedReads(t *testing.T) {
 // A read that fails is not remembered.
 func TestFailedRead(t *testing.T) {
 	r, _ := stored(t, 1, 1<<20, faults.Plan{Rules: []faults.Rule{{Op: faults.Get, Kind: faults.ErrBefore}}})
-	if _, err := r.Read(t.Context(), at("0", 100, 500)); !errors.Is(err, faults.ErrInjected) {
+	if _, err := r.Read(t.Context(), at("0", 100, 500), 0); !errors.Is(err, faults.ErrInjected) {
 		t.Errorf("read with %v", err)
 	}
 	mustRead(t, r, 0)
@@ -243,7 +203,7 @@ func TestReadTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := stored(t, 1, 1<<20, faults.Plan{Rules: []faults.Rule{{Op: faults.Get, Kind: faults.Pause, Pause: time.Hour}}})
 		began := time.Now()
-		if _, err := r.Read(t.Context(), at("0", 100, 500)); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != getTimeout {
+		if _, err := r.Read(t.Context(), at("0", 100, 500), 0); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != getTimeout {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		mustRead(t, r, 0)
@@ -256,7 +216,7 @@ func TestClose(t *testing.T) {
 		r, injector := stored(t, 1, 1<<20, faults.Plan{Get: faults.Latency{P50: time.Minute}})
 		ended := make(chan error, 1)
 		go func() {
-			_, err := r.Read(t.Context(), at("0", 100, 500))
+			_, err := r.Read(t.Context(), at("0", 100, 500), 0)
 			ended <- err
 		}()
 		synctest.Wait()
@@ -265,7 +225,7 @@ func TestClose(t *testing.T) {
 		if err := <-ended; err == nil || time.Since(began) != 0 {
 			t.Errorf("ended after %v with %v", time.Since(began), err)
 		}
-		if _, err := r.Read(t.Context(), at("0", 100, 500)); !errors.Is(err, errClosed) {
+		if _, err := r.Read(t.Context(), at("0", 100, 500), 0); !errors.Is(err, errClosed) {
 			t.Errorf("afterwards: %v", err)
 		}
 		if n := injector.Ops()[faults.Get]; n != 1 {

@@ -68,6 +68,12 @@ func (r *recent) evictLocked(limit int64) []*object {
 	return free
 }
 
+func (r *recent) has(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byKey[key] != nil
+}
+
 // read copies a range of a segment, or returns nil when it is not here.
 func (r *recent) read(key string, at, size int64) []byte {
 	r.mu.Lock()

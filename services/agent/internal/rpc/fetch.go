@@ -121,6 +121,7 @@ func (s *consumerServer) fetch(ctx context.Context, req *streamhousev1.FetchRequ
 	if err != nil {
 		return 0, 0, err
 	}
+	h.Reader.Ahead(tenure.Index, ranges, req.GetOffset(), maxBytes)
 	return start, end, readRanges(ctx, h, ranges, req.GetOffset(), maxBytes, each)
 }
 
@@ -165,18 +166,22 @@ func outOfRange(offset, start, end uint64) error {
 func readRanges(ctx context.Context, h *host.Host, ranges []index.Range, offset uint64, maxBytes int, each func(base uint64, b []byte) error) error {
 	size := 0
 	for _, r := range ranges {
-		b, err := h.Reader.Read(ctx, r)
+		b, err := h.Reader.Read(ctx, r, offset)
 		if err != nil {
 			return damage(err, r.Segment.Key, r.Base)
 		}
 		base := r.Base
+		damaged := func(err error) error {
+			h.Reader.Forget(r)
+			return damage(err, r.Segment.Key, base)
+		}
 		for len(b) > 0 {
 			header, err := batch.ParseHeader(b)
 			if err == nil && int(header.Size) > len(b) {
 				err = fmt.Errorf("%w: it is cut off", batch.ErrCorrupt)
 			}
 			if err != nil {
-				return damage(err, r.Segment.Key, base)
+				return damaged(err)
 			}
 			if base+uint64(header.Records) > offset {
 				if size > 0 && size+int(header.Size) > maxBytes {
@@ -184,7 +189,7 @@ func readRanges(ctx context.Context, h *host.Host, ranges []index.Range, offset 
 				}
 				size += int(header.Size)
 				if err := pass(base, b[:header.Size:header.Size], each); err != nil {
-					return damage(err, r.Segment.Key, base)
+					return damaged(err)
 				}
 			}
 			base += uint64(header.Records)
@@ -202,9 +207,12 @@ func pass(base uint64, b []byte, each func(base uint64, b []byte) error) error {
 	return each(base, b)
 }
 
-// damage tells stored bytes that are not what was written, which no retry
-// mends, from a store that could not be read.
+// damage tells stored bytes that are not what was written, or are gone, which
+// no retry mends, from a store that could not be read.
 func damage(err error, key string, offset uint64) error {
+	if errors.Is(err, objstore.ErrNotFound) {
+		return reason.New(reason.CorruptSegment, "segment %s, which holds offset %d, is missing in the store", key, offset)
+	}
 	if errors.Is(err, batch.ErrCorrupt) || errors.Is(err, objstore.ErrRange) {
 		return reason.New(reason.CorruptSegment, "segment %s is damaged at offset %d: %v", key, offset, err)
 	}

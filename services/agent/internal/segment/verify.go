@@ -26,10 +26,13 @@ func Verify(object []byte) (*Footer, error) {
 		return nil, err
 	}
 	rest := object[HeaderSize : len(object)-size]
+	at := HeaderSize
 	for i := range f.Sections {
-		if rest, err = verifySection(rest, &f.Sections[i]); err != nil {
+		s := &f.Sections[i]
+		if err := verifySection(rest, at, s); err != nil {
 			return nil, err
 		}
+		rest, at = rest[s.Size:], at+int(s.Size)
 	}
 	if len(rest) > 0 {
 		return nil, fmt.Errorf("%w: %d bytes before its footer are in no section", ErrCorrupt, len(rest))
@@ -37,24 +40,52 @@ func Verify(object []byte) (*Footer, error) {
 	return f, nil
 }
 
-// verifySection checks the batches with which rest starts, and returns what
-// follows them.
-func verifySection(rest []byte, s *Section) ([]byte, error) {
+// BatchError is returned by Verify for a batch that is not what was written.
+type BatchError struct {
+	Topic, Partition uint32
+	// Index counts the batches of the section before this one, and Before their
+	// records.
+	Index  int
+	Before uint64
+	// At is where the batch begins in the object.
+	At  int
+	Err error
+}
+
+// Error implements error.
+func (e *BatchError) Error() string {
+	return fmt.Sprintf("batch %d of topic %d partition %d, at byte %d: %v", e.Index, e.Topic, e.Partition, e.At, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *BatchError) Unwrap() error { return e.Err }
+
+// verifySection checks the batches with which rest, the object from byte at
+// on, starts.
+func verifySection(rest []byte, at int, s *Section) error {
+	before := uint64(0)
 	for i := range s.Batches {
 		b := &s.Batches[i]
-		if int64(b.Size) > int64(len(rest)) {
-			return nil, fmt.Errorf("%w: batch %d of topic %d partition %d is cut off", ErrCorrupt, i, s.Topic, s.Partition)
+		if err := verifyBatch(rest, b); err != nil {
+			return &BatchError{Topic: s.Topic, Partition: s.Partition, Index: i, Before: before, At: at, Err: err}
 		}
-		h, err := batch.Check(rest[:b.Size])
-		if err != nil {
-			return nil, fmt.Errorf("%w: batch %d of topic %d partition %d: %w", kind(err), i, s.Topic, s.Partition, err)
-		}
-		if describe(&h) != *b {
-			return nil, fmt.Errorf("%w: batch %d of topic %d partition %d is not the one in the footer", ErrCorrupt, i, s.Topic, s.Partition)
-		}
-		rest = rest[b.Size:]
+		rest, at, before = rest[b.Size:], at+int(b.Size), before+uint64(b.Records)
 	}
-	return rest, nil
+	return nil
+}
+
+func verifyBatch(rest []byte, b *Batch) error {
+	if int64(b.Size) > int64(len(rest)) {
+		return fmt.Errorf("%w: it is cut off", ErrCorrupt)
+	}
+	h, err := batch.Check(rest[:b.Size])
+	if err != nil {
+		return fmt.Errorf("%w: %w", kind(err), err)
+	}
+	if describe(&h) != *b {
+		return fmt.Errorf("%w: it is not the one in the footer", ErrCorrupt)
+	}
+	return nil
 }
 
 // kind tells what a batch that cannot be read makes of its segment.

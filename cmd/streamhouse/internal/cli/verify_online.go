@@ -1,0 +1,265 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/progress"
+	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/reader"
+	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/record"
+	"github.com/streamhouse/streamhouse/proto/batch"
+	"github.com/streamhouse/streamhouse/proto/reason"
+	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
+	"github.com/streamhouse/streamhouse/services/agent"
+)
+
+// onlineReport counts what agents gave.
+type onlineReport struct {
+	Topics     int   `json:"topics"`
+	Partitions int   `json:"partitions"`
+	Batches    int64 `json:"batches"`
+	Records    int64 `json:"records"`
+}
+
+// readAgents reads through agents what consumers read, and holds it against the
+// store's report if there is one.
+func (v *verification) readAgents(cmd *cobra.Command) error {
+	c, err := v.open()
+	if err != nil {
+		return err
+	}
+	defer c.conn.Close()
+	owners := &owners{connection: *v.connection, byAddress: map[string]*client{v.server: c}, first: c}
+	defer owners.close()
+	ctx, cancel := v.limit(cmd.Context())
+	topics, err := v.topicsToRead(ctx, c)
+	cancel()
+	if err != nil {
+		return err
+	}
+	o := &online{owners: owners, verification: v}
+	stop := progress.Watch(cmd.ErrOrStderr(), "read from agents", 0, o.records.Load)
+	defer stop()
+	v.online = &onlineReport{}
+	for _, topic := range topics {
+		if err := o.read(cmd.Context(), topic); err != nil {
+			return err
+		}
+		v.online.Topics++
+	}
+	return nil
+}
+
+// online is the reading through agents.
+type online struct {
+	*verification
+	owners           *owners
+	batches, records atomic.Int64
+}
+
+func (o *online) read(ctx context.Context, topic string) error {
+	call, cancel := o.limit(ctx)
+	defer cancel()
+	found, err := o.owners.first.topics.DescribeTopic(call, &streamhousev1.DescribeTopicRequest{Name: topic})
+	if err != nil {
+		return err
+	}
+	var spans []reader.Range
+	for n := range found.GetTopic().GetPartitionCount() {
+		start, end, err := o.bounds(ctx, topic, n)
+		if err != nil {
+			return err
+		}
+		spans = append(spans, reader.Range{Partition: n, At: start, From: start, To: end})
+	}
+	r := reader.Reader{Client: o.owners, Topic: topic, MaxBytes: fetchBytes(min(parallelPartitions, len(spans))), Patience: o.timeout}
+	var mu sync.Mutex
+	var visitors []*verifyVisitor
+	err = r.ReadAll(ctx, spans, parallelPartitions, func(span reader.Range) reader.Visitor {
+		visitor := &verifyVisitor{online: o, span: span, stored: o.stored(topic, span.Partition)}
+		mu.Lock()
+		defer mu.Unlock()
+		visitors = append(visitors, visitor)
+		return visitor
+	})
+	o.online.Batches, o.online.Records = o.batches.Load(), o.records.Load()
+	if err != nil {
+		return faultOf(err, topic)
+	}
+	o.online.Partitions += len(spans)
+	for _, visitor := range visitors {
+		if err := visitor.compare(topic); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bounds asks the owner where a partition's log begins and ends.
+func (o *online) bounds(ctx context.Context, topic string, partition uint32) (start, end uint64, err error) {
+	ctx, cancel := o.limit(ctx)
+	defer cancel()
+	req := &streamhousev1.FetchRequest{Topic: topic, Partition: partition, MaxBytes: 1}
+	answer, err := o.owners.Fetch(ctx, req, grpc.MaxCallRecvMsgSize(32<<20))
+	if err == nil {
+		return answer.GetStartOffset(), answer.GetEndOffset(), nil
+	}
+	if refusal := reason.From(err); refusal.Reason == reason.OffsetOutOfRange { // the beginning is gone
+		start, startErr := strconv.ParseUint(refusal.Metadata[reason.MetaStartOffset], 10, 64)
+		end, endErr := strconv.ParseUint(refusal.Metadata[reason.MetaEndOffset], 10, 64)
+		return start, end, errors.Join(startErr, endErr)
+	}
+	return 0, 0, faultOf(fmt.Errorf("ask for the end of %s/%d: %w", topic, partition, err), topic)
+}
+
+// stored is what the store's report says of a partition; nil for nothing.
+func (o *online) stored(topic string, partition uint32) *agent.VerifiedPartition {
+	if o.report == nil {
+		return nil
+	}
+	for i := range o.report.Partitions {
+		if p := &o.report.Partitions[i]; p.Topic == topic && p.Partition == partition {
+			return p
+		}
+	}
+	return nil
+}
+
+// verifyVisitor sums up what one partition's owner gives.
+type verifyVisitor struct {
+	*online
+	span   reader.Range
+	stored *agent.VerifiedPartition
+	digest agent.Digest
+}
+
+// VisitBatch implements reader.BatchVisitor. What was committed after the store
+// was read is not compared.
+func (v *verifyVisitor) VisitBatch(base uint64, h *batch.Header) {
+	v.batches.Add(1)
+	if v.stored != nil && base < v.stored.End {
+		v.digest.Add(base, h)
+	}
+}
+
+// Visit implements reader.Visitor.
+func (v *verifyVisitor) Visit(*record.Record) error {
+	v.records.Add(1)
+	return nil
+}
+
+// Pause implements reader.Visitor.
+func (v *verifyVisitor) Pause() error { return nil }
+
+// compare holds the partition against the store.
+func (v *verifyVisitor) compare(topic string) error {
+	s := v.stored
+	if s == nil {
+		return nil
+	}
+	f := &agent.FaultError{Topic: topic, Partition: &v.span.Partition}
+	switch {
+	case v.span.To < s.End:
+		f.Offset = &v.span.To
+		f.What = fmt.Sprintf("its owner's log ends at offset %d, and the store's at %d", v.span.To, s.End)
+	case v.span.At == s.Start && v.digest != s.Digest:
+		f.Offset = &s.Start
+		f.What = fmt.Sprintf("its owner gives other batches than the store holds, between the offsets %d and %d", s.Start, s.End)
+	default:
+		return nil
+	}
+	return f
+}
+
+// faultOf makes a fault of what a reader found wrong, and of damage that an
+// agent found; what could not be asked stays an error.
+func faultOf(err error, topic string) error {
+	var call interface{ GRPCStatus() *status.Status }
+	refused := errors.As(err, &call)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case refused && reason.From(err).Reason != reason.CorruptSegment:
+		return err
+	}
+	return &agent.FaultError{Topic: topic, What: err.Error()}
+}
+
+// owners sends each fetch to the agent that owns the partition.
+type owners struct {
+	connection connection
+	first      *client
+
+	mu        sync.Mutex
+	byAddress map[string]*client
+	last      sync.Map // of "topic/partition": the client that answered last
+}
+
+// Fetch implements reader.Client. Of a refusal that names the owner, the owner
+// is asked.
+func (o *owners) Fetch(ctx context.Context, req *streamhousev1.FetchRequest, opts ...grpc.CallOption) (*streamhousev1.FetchResponse, error) {
+	key := fmt.Sprintf("%s/%d", req.GetTopic(), req.GetPartition())
+	c := o.first
+	if known, ok := o.last.Load(key); ok {
+		c = known.(*client) //nolint:forcetypeassert // only clients are stored
+	}
+	answer, err := c.reads.Fetch(ctx, req, opts...)
+	if err == nil {
+		return answer, nil
+	}
+	refusal := reason.From(err)
+	if refusal.Reason != reason.NotOwner && refusal.Code != codes.Unavailable {
+		return nil, err
+	}
+	o.last.Delete(key)
+	address := refusal.Metadata[reason.MetaOwner]
+	if address == "" {
+		return nil, err
+	}
+	if c, err = o.client(address); err != nil {
+		return nil, err
+	}
+	o.last.Store(key, c)
+	return c.reads.Fetch(ctx, req, opts...)
+}
+
+func (o *owners) client(address string) (*client, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c := o.byAddress[address]; c != nil {
+		return c, nil
+	}
+	there := o.connection
+	there.server = address
+	c, err := there.open()
+	if err == nil {
+		o.byAddress[address] = c
+	}
+	return c, err
+}
+
+// close hangs up on all but the first, which is its opener's.
+func (o *owners) close() {
+	for _, c := range o.byAddress {
+		if c != o.first {
+			_ = c.conn.Close() // nothing was sent
+		}
+	}
+}
+
+func listTopics(ctx context.Context, c *client) (names []string, err error) {
+	answer, err := c.topics.ListTopics(ctx, &streamhousev1.ListTopicsRequest{})
+	for _, t := range answer.GetTopics() {
+		names = append(names, t.GetName())
+	}
+	return names, err
+}
