@@ -9,6 +9,7 @@ import (
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 )
 
 // While one PUT is slow, what stands behind it is committed by one row, and
@@ -65,6 +66,43 @@ func TestGroupLimit(t *testing.T) {
 		p.check(all)
 		if rows := p.commits(); rows != 2 { // 64 and 36
 			t.Errorf("%d rows for 100 segments", rows)
+		}
+		p.stop()
+	})
+}
+
+// Nor does a row hold more commits than it may, whatever number of partitions
+// the segments that stand have.
+func TestGroupCommitsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const partitions = journal.MaxCommits/2 + 100
+		p := start(t, settings{
+			Options: flush.Options{Concurrency: 2, Age: ms, Bytes: 4 << 20, MaxProducers: 1 << 20},
+			put: func(number uint64) {
+				if number == 0 {
+					time.Sleep(5 * time.Second)
+				}
+			},
+		})
+		p.own(partitions)
+		var all []*question
+		for seq := range uint64(2) {
+			for i := range partitions {
+				all = append(all, p.send(at(i), encode(1, seq, 1, 0)))
+			}
+			time.Sleep(20 * ms)
+		}
+		p.check(all)
+		if segments, rows := p.Flushes(), p.commits(); segments < 2 || rows < 2 {
+			t.Errorf("%d rows for %d commits in %d segments", rows, 2*partitions, segments)
+		}
+		for row, err := range journal.Read(t.Context(), p.rows, session, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(commitsOf(t, row)); n > journal.MaxCommits {
+				t.Errorf("row %d has %d commits", row.Seq, n)
+			}
 		}
 		p.stop()
 	})
