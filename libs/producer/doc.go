@@ -45,6 +45,11 @@
 // a repeat. There is nothing to turn on. Callbacks of a partition come in the
 // same order.
 //
+// So the records of a key are in order as long as the number of partitions stays
+// as it is. When partitions are added, a key's records go to another one, as
+// with Kafka's clients, from the moment at which a producer notices; each
+// producer has its own. Records without a key go to the new partitions as well.
+//
 // # Errors
 //
 // Failures that time may mend are retried, within [WithDeliveryTimeout]. What

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streamhouse/streamhouse/services/agent/internal/cleanup"
+	"github.com/streamhouse/streamhouse/services/agent/internal/compaction"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/format"
 	"github.com/streamhouse/streamhouse/services/agent/internal/host"
@@ -146,6 +148,7 @@ func (a *Agent) live(ctx, life context.Context) error {
 func (a *Agent) liveOnce(ctx, life context.Context) (again bool, err error) {
 	deps := host.Deps{
 		Objects: a.stores.objects, Rows: a.rows, Format: a.format, Catalog: a.catalog, Counters: a.stats,
+		Compaction: a.stats, Removals: a.stats,
 		Exclusive: a.stores.exclusive, Logger: a.log,
 	}
 	if a.peers != nil {
@@ -220,8 +223,21 @@ func (a *Agent) hostOptions() host.Options {
 			Concurrency: a.cfg.Flush.Concurrency, HedgeBudget: a.hedgeBudget(), BufferBytes: a.cfg.Buffers.Bytes,
 			MaxProducers: a.cfg.Limits.MaxProducerStates, AckTimeout: a.cfg.AckTimeout, PutTimeout: a.cfg.AckTimeout,
 		},
+		Compaction: a.compaction(),
+		Cleanup: host.CleanupOptions{Interval: a.cfg.Cleanup.Interval, Options: cleanup.Options{
+			Grace: a.cfg.Cleanup.Grace, Longest: a.cfg.Cleanup.Interval,
+		}},
 		CacheBytes: a.cfg.Buffers.CacheBytes,
 	}
+}
+
+// compaction is none on a store that forgets its objects.
+func (a *Agent) compaction() compaction.Options {
+	if a.cfg.Store.MemoryKeepBytes > 0 {
+		return compaction.Options{}
+	}
+	c := a.cfg.Compaction
+	return compaction.Options{Bytes: c.Bytes, Age: c.Age, Memory: c.MemoryBytes, BytesPerSecond: c.BytesPerSecond}
 }
 
 func (a *Agent) hedgeBudget() float64 {

@@ -28,7 +28,10 @@ type Config struct {
 	Flush    FlushConfig
 	Buffers  BufferConfig
 	Limits   LimitConfig
-	Session  SessionConfig
+	// Compaction and Cleanup are the work in the background.
+	Compaction CompactionConfig
+	Cleanup    CleanupConfig
+	Session    SessionConfig
 	// AckTimeout is after how long a producer is told that the outcome of its
 	// batch is unknown; default 30 s.
 	AckTimeout time.Duration
@@ -170,6 +173,30 @@ type BufferConfig struct {
 	CacheBytes int64
 }
 
+// CompactionConfig tunes how small segments become large ones.
+type CompactionConfig struct {
+	// Bytes is how large merged objects are meant to be; a partition of which so
+	// much waits is merged at once. Default 64 MiB.
+	Bytes int64
+	// Age is how long a record waits at most; default 10 min. A takeover reads
+	// what was written since.
+	Age time.Duration
+	// MemoryBytes bounds the objects that are gathered at a time; default 128 MiB.
+	MemoryBytes int64
+	// BytesPerSecond bounds what is read, unless records wait for twice Age;
+	// default 64 MiB.
+	BytesPerSecond int64
+}
+
+// CleanupConfig tunes the removal of what nothing needs any more.
+type CleanupConfig struct {
+	// Interval is how often an agent looks; default 1 min.
+	Interval time.Duration
+	// Grace is how long readers that are under way find what could be removed;
+	// default 5 min, far more than a fetch takes.
+	Grace time.Duration
+}
+
 // LimitConfig bounds what clients may ask for.
 type LimitConfig struct {
 	// MaxBatchBytes is the size of one batch; default, and at most, 15 MiB.
@@ -239,6 +266,12 @@ func (c Config) WithDefaults() Config {
 	c.Flush.HedgeBudget = cmp.Or(c.Flush.HedgeBudget, 0.05)
 	c.Buffers.Bytes = cmp.Or(c.Buffers.Bytes, 256<<20)
 	c.Buffers.CacheBytes = cmp.Or(c.Buffers.CacheBytes, 64<<20)
+	c.Compaction.Bytes = cmp.Or(c.Compaction.Bytes, 64<<20)
+	c.Compaction.Age = cmp.Or(c.Compaction.Age, 10*time.Minute)
+	c.Compaction.MemoryBytes = cmp.Or(c.Compaction.MemoryBytes, 128<<20)
+	c.Compaction.BytesPerSecond = cmp.Or(c.Compaction.BytesPerSecond, 64<<20)
+	c.Cleanup.Interval = cmp.Or(c.Cleanup.Interval, time.Minute)
+	c.Cleanup.Grace = cmp.Or(c.Cleanup.Grace, 5*time.Minute)
 	c.Limits.MaxBatchBytes = cmp.Or(c.Limits.MaxBatchBytes, batch.MaxSize)
 	c.Limits.MaxPartitions = cmp.Or(c.Limits.MaxPartitions, maxPartitions)
 	c.Limits.MaxProducerStates = cmp.Or(c.Limits.MaxProducerStates, 100_000)

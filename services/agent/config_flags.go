@@ -17,6 +17,7 @@ func (c *Config) Register(fs *pflag.FlagSet) {
 	c.registerListeners(fs)
 	c.registerStore(fs)
 	c.registerFlush(fs)
+	c.registerBackground(fs)
 	c.registerLimits(fs)
 	c.registerTimes(fs)
 	fs.StringVar(&c.Cluster, "cluster", c.Cluster, "`name` of the cluster that metrics are reported under")
@@ -65,6 +66,16 @@ func (c *Config) registerFlush(fs *pflag.FlagSet) {
 	fs.Var((*budgetValue)(&f.HedgeBudget), "flush-hedge-budget", "`share` of segments that may be written twice when the first try is slow; 0 is none, and --store files has none")
 	fs.Var((*sizeValue)(&b.Bytes), "buffer-bytes", "`size` of all that is not committed yet; beyond it, producers have to wait")
 	fs.Var((*sizeValue)(&b.CacheBytes), "cache-bytes", "`size` of the cache for readers")
+}
+
+func (c *Config) registerBackground(fs *pflag.FlagSet) {
+	m, k := &c.Compaction, &c.Cleanup
+	fs.Var((*sizeValue)(&m.Bytes), "compaction-bytes", "`size` that merged segments are meant to have; a partition of which so much waits is merged at once")
+	fs.DurationVar(&m.Age, "compaction-age", m.Age, "`duration` that a record waits at most to be merged; a takeover reads what was written since")
+	fs.Var((*sizeValue)(&m.MemoryBytes), "compaction-memory-bytes", "`size` of what is merged at a time")
+	fs.Var((*sizeValue)(&m.BytesPerSecond), "compaction-bytes-per-second", "`size` of what is read to be merged in a second, unless too much waits")
+	fs.DurationVar(&k.Interval, "cleanup-interval", k.Interval, "`duration` between two looks for what can be removed")
+	fs.DurationVar(&k.Grace, "cleanup-grace", k.Grace, "`duration` that what can be removed stays for readers that are under way")
 }
 
 func (c *Config) registerLimits(fs *pflag.FlagSet) {

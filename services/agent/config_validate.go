@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/streamhouse/streamhouse/proto/batch"
 	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
@@ -25,6 +26,7 @@ func (c Config) Validate() error {
 	r.store(c.Store)
 	r.flush(c)
 	r.limits(c.Limits)
+	r.background(c.Compaction, c.Cleanup)
 	r.check(c.Session.Heartbeat > 0, "--session-heartbeat is %s: give a duration above 0", c.Session.Heartbeat)
 	r.check(c.Session.Lease >= leaseBeats*c.Session.Heartbeat,
 		"--session-lease (%s) is shorter than %d heartbeats, so that one lost heartbeat could end it: raise it, or lower --session-heartbeat (%s)",
@@ -210,6 +212,15 @@ func (r *rules) flush(c Config) {
 	r.check(f.HedgeBudget == NoHedging || f.HedgeBudget > 0 && f.HedgeBudget <= 1,
 		"--flush-hedge-budget is %v: give a share of the segments, up to 1, or 0 for no second tries", f.HedgeBudget)
 	r.between("--flush-concurrency", int64(f.Concurrency), 1, 1024)
+}
+
+func (r *rules) background(m CompactionConfig, k CleanupConfig) {
+	r.check(m.Bytes > 0, "--compaction-bytes is %d: give a size above 0", m.Bytes)
+	r.check(m.Age >= 10*time.Millisecond, "--compaction-age is %s: give at least 10ms", m.Age)
+	r.check(m.MemoryBytes > 0, "--compaction-memory-bytes is %d: give a size above 0", m.MemoryBytes)
+	r.check(m.BytesPerSecond > 0, "--compaction-bytes-per-second is %d: give a size above 0", m.BytesPerSecond)
+	r.check(k.Interval >= time.Millisecond, "--cleanup-interval is %s: give at least 1ms", k.Interval)
+	r.check(k.Grace >= 0, "--cleanup-grace is %s: give a duration from 0 on", k.Grace)
 }
 
 func (r *rules) limits(l LimitConfig) {

@@ -32,7 +32,10 @@ type FetchRequest struct {
 	MaxBytes uint32 `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	// How long to wait for a record when there is none at the offset yet, in
 	// milliseconds. 0 answers at once; at most 30000.
-	MaxWaitMs     uint32 `protobuf:"varint,5,opt,name=max_wait_ms,json=maxWaitMs,proto3" json:"max_wait_ms,omitempty"`
+	MaxWaitMs uint32 `protobuf:"varint,5,opt,name=max_wait_ms,json=maxWaitMs,proto3" json:"max_wait_ms,omitempty"`
+	// When given, the topic that has this id is read, or the call refused with
+	// UNKNOWN_TOPIC.
+	TopicId       *uint32 `protobuf:"varint,6,opt,name=topic_id,json=topicId,proto3,oneof" json:"topic_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,6 +101,13 @@ func (x *FetchRequest) GetMaxBytes() uint32 {
 func (x *FetchRequest) GetMaxWaitMs() uint32 {
 	if x != nil {
 		return x.MaxWaitMs
+	}
+	return 0
+}
+
+func (x *FetchRequest) GetTopicId() uint32 {
+	if x != nil && x.TopicId != nil {
+		return *x.TopicId
 	}
 	return 0
 }
@@ -330,17 +340,163 @@ func (x *FetchedRecord) GetRecord() *Record {
 	return nil
 }
 
+type FindOffsetRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Topic     string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	Partition uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Milliseconds since the epoch.
+	TimestampMs int64 `protobuf:"varint,3,opt,name=timestamp_ms,json=timestampMs,proto3" json:"timestamp_ms,omitempty"`
+	// As in FetchRequest.
+	TopicId       *uint32 `protobuf:"varint,4,opt,name=topic_id,json=topicId,proto3,oneof" json:"topic_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindOffsetRequest) Reset() {
+	*x = FindOffsetRequest{}
+	mi := &file_streamhouse_v1_consumer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindOffsetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindOffsetRequest) ProtoMessage() {}
+
+func (x *FindOffsetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamhouse_v1_consumer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindOffsetRequest.ProtoReflect.Descriptor instead.
+func (*FindOffsetRequest) Descriptor() ([]byte, []int) {
+	return file_streamhouse_v1_consumer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FindOffsetRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *FindOffsetRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *FindOffsetRequest) GetTimestampMs() int64 {
+	if x != nil {
+		return x.TimestampMs
+	}
+	return 0
+}
+
+func (x *FindOffsetRequest) GetTopicId() uint32 {
+	if x != nil && x.TopicId != nil {
+		return *x.TopicId
+	}
+	return 0
+}
+
+type FindOffsetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Offset of the first record with this timestamp or a later one; end_offset
+	// when there is none.
+	Offset uint64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	// That record's timestamp, in milliseconds since the epoch; absent when there
+	// is none.
+	TimestampMs *int64 `protobuf:"varint,2,opt,name=timestamp_ms,json=timestampMs,proto3,oneof" json:"timestamp_ms,omitempty"`
+	// First offset that can be read.
+	StartOffset uint64 `protobuf:"varint,3,opt,name=start_offset,json=startOffset,proto3" json:"start_offset,omitempty"`
+	// Offset that the next record will get.
+	EndOffset     uint64 `protobuf:"varint,4,opt,name=end_offset,json=endOffset,proto3" json:"end_offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindOffsetResponse) Reset() {
+	*x = FindOffsetResponse{}
+	mi := &file_streamhouse_v1_consumer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindOffsetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindOffsetResponse) ProtoMessage() {}
+
+func (x *FindOffsetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamhouse_v1_consumer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindOffsetResponse.ProtoReflect.Descriptor instead.
+func (*FindOffsetResponse) Descriptor() ([]byte, []int) {
+	return file_streamhouse_v1_consumer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FindOffsetResponse) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *FindOffsetResponse) GetTimestampMs() int64 {
+	if x != nil && x.TimestampMs != nil {
+		return *x.TimestampMs
+	}
+	return 0
+}
+
+func (x *FindOffsetResponse) GetStartOffset() uint64 {
+	if x != nil {
+		return x.StartOffset
+	}
+	return 0
+}
+
+func (x *FindOffsetResponse) GetEndOffset() uint64 {
+	if x != nil {
+		return x.EndOffset
+	}
+	return 0
+}
+
 var File_streamhouse_v1_consumer_proto protoreflect.FileDescriptor
 
 const file_streamhouse_v1_consumer_proto_rawDesc = "" +
 	"\n" +
-	"\x1dstreamhouse/v1/consumer.proto\x12\x0estreamhouse.v1\x1a\x1bstreamhouse/v1/record.proto\"\x97\x01\n" +
+	"\x1dstreamhouse/v1/consumer.proto\x12\x0estreamhouse.v1\x1a\x1bstreamhouse/v1/record.proto\"\xc4\x01\n" +
 	"\fFetchRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x1b\n" +
 	"\tmax_bytes\x18\x04 \x01(\rR\bmaxBytes\x12\x1e\n" +
-	"\vmax_wait_ms\x18\x05 \x01(\rR\tmaxWaitMs\"\x89\x01\n" +
+	"\vmax_wait_ms\x18\x05 \x01(\rR\tmaxWaitMs\x12\x1e\n" +
+	"\btopic_id\x18\x06 \x01(\rH\x00R\atopicId\x88\x01\x01B\v\n" +
+	"\t_topic_id\"\x89\x01\n" +
 	"\rFetchResponse\x126\n" +
 	"\abatches\x18\x01 \x03(\v2\x1c.streamhouse.v1.FetchedBatchR\abatches\x12!\n" +
 	"\fstart_offset\x18\x02 \x01(\x04R\vstartOffset\x12\x1d\n" +
@@ -357,10 +513,25 @@ const file_streamhouse_v1_consumer_proto_rawDesc = "" +
 	"end_offset\x18\x03 \x01(\x04R\tendOffset\"W\n" +
 	"\rFetchedRecord\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12.\n" +
-	"\x06record\x18\x02 \x01(\v2\x16.streamhouse.v1.RecordR\x06record2\xab\x01\n" +
+	"\x06record\x18\x02 \x01(\v2\x16.streamhouse.v1.RecordR\x06record\"\x97\x01\n" +
+	"\x11FindOffsetRequest\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12!\n" +
+	"\ftimestamp_ms\x18\x03 \x01(\x03R\vtimestampMs\x12\x1e\n" +
+	"\btopic_id\x18\x04 \x01(\rH\x00R\atopicId\x88\x01\x01B\v\n" +
+	"\t_topic_id\"\xa7\x01\n" +
+	"\x12FindOffsetResponse\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12&\n" +
+	"\ftimestamp_ms\x18\x02 \x01(\x03H\x00R\vtimestampMs\x88\x01\x01\x12!\n" +
+	"\fstart_offset\x18\x03 \x01(\x04R\vstartOffset\x12\x1d\n" +
+	"\n" +
+	"end_offset\x18\x04 \x01(\x04R\tendOffsetB\x0f\n" +
+	"\r_timestamp_ms2\x80\x02\n" +
 	"\x0fConsumerService\x12D\n" +
 	"\x05Fetch\x12\x1c.streamhouse.v1.FetchRequest\x1a\x1d.streamhouse.v1.FetchResponse\x12R\n" +
-	"\fFetchRecords\x12\x1c.streamhouse.v1.FetchRequest\x1a$.streamhouse.v1.FetchRecordsResponseB\xc3\x01\n" +
+	"\fFetchRecords\x12\x1c.streamhouse.v1.FetchRequest\x1a$.streamhouse.v1.FetchRecordsResponse\x12S\n" +
+	"\n" +
+	"FindOffset\x12!.streamhouse.v1.FindOffsetRequest\x1a\".streamhouse.v1.FindOffsetResponseB\xc3\x01\n" +
 	"\x12com.streamhouse.v1B\rConsumerProtoP\x01ZEgithub.com/streamhouse/streamhouse/proto/streamhouse/v1;streamhousev1\xa2\x02\x03SXX\xaa\x02\x0eStreamhouse.V1\xca\x02\x0eStreamhouse\\V1\xe2\x02\x1aStreamhouse\\V1\\GPBMetadata\xea\x02\x0fStreamhouse::V1b\x06proto3"
 
 var (
@@ -375,25 +546,29 @@ func file_streamhouse_v1_consumer_proto_rawDescGZIP() []byte {
 	return file_streamhouse_v1_consumer_proto_rawDescData
 }
 
-var file_streamhouse_v1_consumer_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_streamhouse_v1_consumer_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_streamhouse_v1_consumer_proto_goTypes = []any{
 	(*FetchRequest)(nil),         // 0: streamhouse.v1.FetchRequest
 	(*FetchResponse)(nil),        // 1: streamhouse.v1.FetchResponse
 	(*FetchedBatch)(nil),         // 2: streamhouse.v1.FetchedBatch
 	(*FetchRecordsResponse)(nil), // 3: streamhouse.v1.FetchRecordsResponse
 	(*FetchedRecord)(nil),        // 4: streamhouse.v1.FetchedRecord
-	(*Record)(nil),               // 5: streamhouse.v1.Record
+	(*FindOffsetRequest)(nil),    // 5: streamhouse.v1.FindOffsetRequest
+	(*FindOffsetResponse)(nil),   // 6: streamhouse.v1.FindOffsetResponse
+	(*Record)(nil),               // 7: streamhouse.v1.Record
 }
 var file_streamhouse_v1_consumer_proto_depIdxs = []int32{
 	2, // 0: streamhouse.v1.FetchResponse.batches:type_name -> streamhouse.v1.FetchedBatch
 	4, // 1: streamhouse.v1.FetchRecordsResponse.records:type_name -> streamhouse.v1.FetchedRecord
-	5, // 2: streamhouse.v1.FetchedRecord.record:type_name -> streamhouse.v1.Record
+	7, // 2: streamhouse.v1.FetchedRecord.record:type_name -> streamhouse.v1.Record
 	0, // 3: streamhouse.v1.ConsumerService.Fetch:input_type -> streamhouse.v1.FetchRequest
 	0, // 4: streamhouse.v1.ConsumerService.FetchRecords:input_type -> streamhouse.v1.FetchRequest
-	1, // 5: streamhouse.v1.ConsumerService.Fetch:output_type -> streamhouse.v1.FetchResponse
-	3, // 6: streamhouse.v1.ConsumerService.FetchRecords:output_type -> streamhouse.v1.FetchRecordsResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
+	5, // 5: streamhouse.v1.ConsumerService.FindOffset:input_type -> streamhouse.v1.FindOffsetRequest
+	1, // 6: streamhouse.v1.ConsumerService.Fetch:output_type -> streamhouse.v1.FetchResponse
+	3, // 7: streamhouse.v1.ConsumerService.FetchRecords:output_type -> streamhouse.v1.FetchRecordsResponse
+	6, // 8: streamhouse.v1.ConsumerService.FindOffset:output_type -> streamhouse.v1.FindOffsetResponse
+	6, // [6:9] is the sub-list for method output_type
+	3, // [3:6] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name
 	3, // [3:3] is the sub-list for extension extendee
 	0, // [0:3] is the sub-list for field type_name
@@ -405,13 +580,16 @@ func file_streamhouse_v1_consumer_proto_init() {
 		return
 	}
 	file_streamhouse_v1_record_proto_init()
+	file_streamhouse_v1_consumer_proto_msgTypes[0].OneofWrappers = []any{}
+	file_streamhouse_v1_consumer_proto_msgTypes[5].OneofWrappers = []any{}
+	file_streamhouse_v1_consumer_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamhouse_v1_consumer_proto_rawDesc), len(file_streamhouse_v1_consumer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	ConsumerService_Fetch_FullMethodName        = "/streamhouse.v1.ConsumerService/Fetch"
 	ConsumerService_FetchRecords_FullMethodName = "/streamhouse.v1.ConsumerService/FetchRecords"
+	ConsumerService_FindOffset_FullMethodName   = "/streamhouse.v1.ConsumerService/FindOffset"
 )
 
 // ConsumerServiceClient is the client API for ConsumerService service.
@@ -29,12 +30,21 @@ const (
 //
 // ConsumerService reads committed records. Only the owner of a partition
 // answers for it.
+//
+// A name is resolved from memory: for up to half a heartbeat after another
+// agent deleted the topic and made it anew, the old one may still be read. Who
+// must not risk that gives topic_id.
 type ConsumerServiceClient interface {
 	// Fetch returns batches as they were stored. The first may begin before the
 	// offset that was asked for: readers skip what they did not ask for.
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (*FetchResponse, error)
 	// FetchRecords returns plain records, for clients without a batch decoder.
 	FetchRecords(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (*FetchRecordsResponse, error)
+	// FindOffset returns the first offset whose record is not older than a time.
+	// Timestamps are those that producers gave, and need not rise: records behind
+	// it may be older. It may read much where few of the log's batches tell how
+	// old they are, and ends with the caller's deadline.
+	FindOffset(ctx context.Context, in *FindOffsetRequest, opts ...grpc.CallOption) (*FindOffsetResponse, error)
 }
 
 type consumerServiceClient struct {
@@ -65,18 +75,37 @@ func (c *consumerServiceClient) FetchRecords(ctx context.Context, in *FetchReque
 	return out, nil
 }
 
+func (c *consumerServiceClient) FindOffset(ctx context.Context, in *FindOffsetRequest, opts ...grpc.CallOption) (*FindOffsetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindOffsetResponse)
+	err := c.cc.Invoke(ctx, ConsumerService_FindOffset_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConsumerServiceServer is the server API for ConsumerService service.
 // All implementations must embed UnimplementedConsumerServiceServer
 // for forward compatibility.
 //
 // ConsumerService reads committed records. Only the owner of a partition
 // answers for it.
+//
+// A name is resolved from memory: for up to half a heartbeat after another
+// agent deleted the topic and made it anew, the old one may still be read. Who
+// must not risk that gives topic_id.
 type ConsumerServiceServer interface {
 	// Fetch returns batches as they were stored. The first may begin before the
 	// offset that was asked for: readers skip what they did not ask for.
 	Fetch(context.Context, *FetchRequest) (*FetchResponse, error)
 	// FetchRecords returns plain records, for clients without a batch decoder.
 	FetchRecords(context.Context, *FetchRequest) (*FetchRecordsResponse, error)
+	// FindOffset returns the first offset whose record is not older than a time.
+	// Timestamps are those that producers gave, and need not rise: records behind
+	// it may be older. It may read much where few of the log's batches tell how
+	// old they are, and ends with the caller's deadline.
+	FindOffset(context.Context, *FindOffsetRequest) (*FindOffsetResponse, error)
 	mustEmbedUnimplementedConsumerServiceServer()
 }
 
@@ -92,6 +121,9 @@ func (UnimplementedConsumerServiceServer) Fetch(context.Context, *FetchRequest) 
 }
 func (UnimplementedConsumerServiceServer) FetchRecords(context.Context, *FetchRequest) (*FetchRecordsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FetchRecords not implemented")
+}
+func (UnimplementedConsumerServiceServer) FindOffset(context.Context, *FindOffsetRequest) (*FindOffsetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindOffset not implemented")
 }
 func (UnimplementedConsumerServiceServer) mustEmbedUnimplementedConsumerServiceServer() {}
 func (UnimplementedConsumerServiceServer) testEmbeddedByValue()                         {}
@@ -150,6 +182,24 @@ func _ConsumerService_FetchRecords_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConsumerService_FindOffset_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindOffsetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConsumerServiceServer).FindOffset(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConsumerService_FindOffset_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConsumerServiceServer).FindOffset(ctx, req.(*FindOffsetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ConsumerService_ServiceDesc is the grpc.ServiceDesc for ConsumerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -164,6 +214,10 @@ var ConsumerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FetchRecords",
 			Handler:    _ConsumerService_FetchRecords_Handler,
+		},
+		{
+			MethodName: "FindOffset",
+			Handler:    _ConsumerService_FindOffset_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -31,7 +31,10 @@ type ProduceRequest struct {
 	// zero, chosen by the client for each run. Absent: every call appends.
 	ProducerId *uint64 `protobuf:"varint,4,opt,name=producer_id,json=producerId,proto3,oneof" json:"producer_id,omitempty"`
 	// Sequence counts this producer's calls to this partition from 0.
-	Sequence      *uint64 `protobuf:"varint,5,opt,name=sequence,proto3,oneof" json:"sequence,omitempty"`
+	Sequence *uint64 `protobuf:"varint,5,opt,name=sequence,proto3,oneof" json:"sequence,omitempty"`
+	// When given, the records go to the topic that has this id, or are refused
+	// with UNKNOWN_TOPIC. CreateTopic and DescribeTopic tell it.
+	TopicId       *uint32 `protobuf:"varint,6,opt,name=topic_id,json=topicId,proto3,oneof" json:"topic_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -97,6 +100,13 @@ func (x *ProduceRequest) GetProducerId() uint64 {
 func (x *ProduceRequest) GetSequence() uint64 {
 	if x != nil && x.Sequence != nil {
 		return *x.Sequence
+	}
+	return 0
+}
+
+func (x *ProduceRequest) GetTopicId() uint32 {
+	if x != nil && x.TopicId != nil {
+		return *x.TopicId
 	}
 	return 0
 }
@@ -464,16 +474,18 @@ var File_streamhouse_v1_producer_proto protoreflect.FileDescriptor
 
 const file_streamhouse_v1_producer_proto_rawDesc = "" +
 	"\n" +
-	"\x1dstreamhouse/v1/producer.proto\x12\x0estreamhouse.v1\x1a\x1bstreamhouse/v1/record.proto\"\xda\x01\n" +
+	"\x1dstreamhouse/v1/producer.proto\x12\x0estreamhouse.v1\x1a\x1bstreamhouse/v1/record.proto\"\x87\x02\n" +
 	"\x0eProduceRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x120\n" +
 	"\arecords\x18\x03 \x03(\v2\x16.streamhouse.v1.RecordR\arecords\x12$\n" +
 	"\vproducer_id\x18\x04 \x01(\x04H\x00R\n" +
 	"producerId\x88\x01\x01\x12\x1f\n" +
-	"\bsequence\x18\x05 \x01(\x04H\x01R\bsequence\x88\x01\x01B\x0e\n" +
+	"\bsequence\x18\x05 \x01(\x04H\x01R\bsequence\x88\x01\x01\x12\x1e\n" +
+	"\btopic_id\x18\x06 \x01(\rH\x02R\atopicId\x88\x01\x01B\x0e\n" +
 	"\f_producer_idB\v\n" +
-	"\t_sequence\"U\n" +
+	"\t_sequenceB\v\n" +
+	"\t_topic_id\"U\n" +
 	"\x0fProduceResponse\x12\x1f\n" +
 	"\vbase_offset\x18\x01 \x01(\x04R\n" +
 	"baseOffset\x12!\n" +

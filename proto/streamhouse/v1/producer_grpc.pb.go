@@ -36,6 +36,10 @@ const (
 type ProducerServiceClient interface {
 	// Produce appends records to one partition, atomically and in order. It is
 	// the simple path, for any gRPC client in any language.
+	//
+	// A name is resolved from memory: for up to half a heartbeat after another
+	// agent deleted the topic and made it anew, records may still go to the old
+	// one, and with it. Who must not risk that gives topic_id.
 	Produce(ctx context.Context, in *ProduceRequest, opts ...grpc.CallOption) (*ProduceResponse, error)
 	// ProduceStream is the libraries' fast path: encoded batches go in, one
 	// answer per batch comes out. Several batches may be in flight; those of one
@@ -88,6 +92,10 @@ type ProducerService_ProduceStreamClient = grpc.BidiStreamingClient[ProduceStrea
 type ProducerServiceServer interface {
 	// Produce appends records to one partition, atomically and in order. It is
 	// the simple path, for any gRPC client in any language.
+	//
+	// A name is resolved from memory: for up to half a heartbeat after another
+	// agent deleted the topic and made it anew, records may still go to the old
+	// one, and with it. Who must not risk that gives topic_id.
 	Produce(context.Context, *ProduceRequest) (*ProduceResponse, error)
 	// ProduceStream is the libraries' fast path: encoded batches go in, one
 	// answer per batch comes out. Several batches may be in flight; those of one

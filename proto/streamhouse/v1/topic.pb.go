@@ -26,6 +26,11 @@ type Topic struct {
 	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Id             uint32                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
 	PartitionCount uint32                 `protobuf:"varint,3,opt,name=partition_count,json=partitionCount,proto3" json:"partition_count,omitempty"`
+	// How long records are kept at least, in milliseconds; 0 is for ever.
+	RetentionMs int64 `protobuf:"varint,4,opt,name=retention_ms,json=retentionMs,proto3" json:"retention_ms,omitempty"`
+	// How much of each partition is kept at least, in bytes of batches as they
+	// are stored; 0 is all.
+	RetentionBytes int64 `protobuf:"varint,5,opt,name=retention_bytes,json=retentionBytes,proto3" json:"retention_bytes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -81,12 +86,33 @@ func (x *Topic) GetPartitionCount() uint32 {
 	return 0
 }
 
+func (x *Topic) GetRetentionMs() int64 {
+	if x != nil {
+		return x.RetentionMs
+	}
+	return 0
+}
+
+func (x *Topic) GetRetentionBytes() int64 {
+	if x != nil {
+		return x.RetentionBytes
+	}
+	return 0
+}
+
 type CreateTopicRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 249 characters of a-z A-Z 0-9 . _ -, and neither "." nor "..".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// 1 to 10000.
+	// 1 to 10000, or to the agents' own limit where that is lower.
 	PartitionCount uint32 `protobuf:"varint,2,opt,name=partition_count,json=partitionCount,proto3" json:"partition_count,omitempty"`
+	// How long records are kept at least, in milliseconds: 60000 (a minute) or
+	// more. 0, the default, is for ever. A record goes when either this or
+	// retention_bytes lets it go, some time later.
+	RetentionMs int64 `protobuf:"varint,3,opt,name=retention_ms,json=retentionMs,proto3" json:"retention_ms,omitempty"`
+	// How much of each partition is kept at least, in bytes of batches as they
+	// are stored: 1048576 (1 MiB) or more. 0, the default, is all.
+	RetentionBytes int64 `protobuf:"varint,4,opt,name=retention_bytes,json=retentionBytes,proto3" json:"retention_bytes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -135,6 +161,20 @@ func (x *CreateTopicRequest) GetPartitionCount() uint32 {
 	return 0
 }
 
+func (x *CreateTopicRequest) GetRetentionMs() int64 {
+	if x != nil {
+		return x.RetentionMs
+	}
+	return 0
+}
+
+func (x *CreateTopicRequest) GetRetentionBytes() int64 {
+	if x != nil {
+		return x.RetentionBytes
+	}
+	return 0
+}
+
 type CreateTopicResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Topic         *Topic                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
@@ -179,6 +219,133 @@ func (x *CreateTopicResponse) GetTopic() *Topic {
 	return nil
 }
 
+type UpdateTopicRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When given, the topic is changed only if it still has this id.
+	Id *uint32 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// May only grow: records stay where they are, and a key's new ones go where
+	// the new count sends them, as in Kafka. Order per key holds from one change
+	// of the count to the next.
+	PartitionCount *uint32 `protobuf:"varint,3,opt,name=partition_count,json=partitionCount,proto3,oneof" json:"partition_count,omitempty"`
+	// As in CreateTopicRequest; 0 keeps records for ever from now on. What is
+	// gone does not come back.
+	RetentionMs *int64 `protobuf:"varint,4,opt,name=retention_ms,json=retentionMs,proto3,oneof" json:"retention_ms,omitempty"`
+	// As in CreateTopicRequest; 0 keeps all from now on.
+	RetentionBytes *int64 `protobuf:"varint,5,opt,name=retention_bytes,json=retentionBytes,proto3,oneof" json:"retention_bytes,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *UpdateTopicRequest) Reset() {
+	*x = UpdateTopicRequest{}
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTopicRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTopicRequest) ProtoMessage() {}
+
+func (x *UpdateTopicRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTopicRequest.ProtoReflect.Descriptor instead.
+func (*UpdateTopicRequest) Descriptor() ([]byte, []int) {
+	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *UpdateTopicRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateTopicRequest) GetId() uint32 {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return 0
+}
+
+func (x *UpdateTopicRequest) GetPartitionCount() uint32 {
+	if x != nil && x.PartitionCount != nil {
+		return *x.PartitionCount
+	}
+	return 0
+}
+
+func (x *UpdateTopicRequest) GetRetentionMs() int64 {
+	if x != nil && x.RetentionMs != nil {
+		return *x.RetentionMs
+	}
+	return 0
+}
+
+func (x *UpdateTopicRequest) GetRetentionBytes() int64 {
+	if x != nil && x.RetentionBytes != nil {
+		return *x.RetentionBytes
+	}
+	return 0
+}
+
+type UpdateTopicResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Topic         *Topic                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTopicResponse) Reset() {
+	*x = UpdateTopicResponse{}
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTopicResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTopicResponse) ProtoMessage() {}
+
+func (x *UpdateTopicResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTopicResponse.ProtoReflect.Descriptor instead.
+func (*UpdateTopicResponse) Descriptor() ([]byte, []int) {
+	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *UpdateTopicResponse) GetTopic() *Topic {
+	if x != nil {
+		return x.Topic
+	}
+	return nil
+}
+
 type DescribeTopicRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -188,7 +355,7 @@ type DescribeTopicRequest struct {
 
 func (x *DescribeTopicRequest) Reset() {
 	*x = DescribeTopicRequest{}
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[3]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -200,7 +367,7 @@ func (x *DescribeTopicRequest) String() string {
 func (*DescribeTopicRequest) ProtoMessage() {}
 
 func (x *DescribeTopicRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[3]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -213,7 +380,7 @@ func (x *DescribeTopicRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeTopicRequest.ProtoReflect.Descriptor instead.
 func (*DescribeTopicRequest) Descriptor() ([]byte, []int) {
-	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{3}
+	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DescribeTopicRequest) GetName() string {
@@ -233,7 +400,7 @@ type DescribeTopicResponse struct {
 
 func (x *DescribeTopicResponse) Reset() {
 	*x = DescribeTopicResponse{}
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[4]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +412,7 @@ func (x *DescribeTopicResponse) String() string {
 func (*DescribeTopicResponse) ProtoMessage() {}
 
 func (x *DescribeTopicResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[4]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +425,7 @@ func (x *DescribeTopicResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeTopicResponse.ProtoReflect.Descriptor instead.
 func (*DescribeTopicResponse) Descriptor() ([]byte, []int) {
-	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{4}
+	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DescribeTopicResponse) GetTopic() *Topic {
@@ -297,7 +464,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[5]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +476,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[5]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +489,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{5}
+	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Partition) GetPartition() uint32 {
@@ -382,7 +549,7 @@ type ListTopicsRequest struct {
 
 func (x *ListTopicsRequest) Reset() {
 	*x = ListTopicsRequest{}
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[6]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +561,7 @@ func (x *ListTopicsRequest) String() string {
 func (*ListTopicsRequest) ProtoMessage() {}
 
 func (x *ListTopicsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[6]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +574,7 @@ func (x *ListTopicsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTopicsRequest.ProtoReflect.Descriptor instead.
 func (*ListTopicsRequest) Descriptor() ([]byte, []int) {
-	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{6}
+	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{8}
 }
 
 type ListTopicsResponse struct {
@@ -420,7 +587,7 @@ type ListTopicsResponse struct {
 
 func (x *ListTopicsResponse) Reset() {
 	*x = ListTopicsResponse{}
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[7]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +599,7 @@ func (x *ListTopicsResponse) String() string {
 func (*ListTopicsResponse) ProtoMessage() {}
 
 func (x *ListTopicsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[7]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +612,7 @@ func (x *ListTopicsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTopicsResponse.ProtoReflect.Descriptor instead.
 func (*ListTopicsResponse) Descriptor() ([]byte, []int) {
-	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{7}
+	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListTopicsResponse) GetTopics() []*Topic {
@@ -466,7 +633,7 @@ type DeleteTopicRequest struct {
 
 func (x *DeleteTopicRequest) Reset() {
 	*x = DeleteTopicRequest{}
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[8]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +645,7 @@ func (x *DeleteTopicRequest) String() string {
 func (*DeleteTopicRequest) ProtoMessage() {}
 
 func (x *DeleteTopicRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[8]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +658,7 @@ func (x *DeleteTopicRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTopicRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTopicRequest) Descriptor() ([]byte, []int) {
-	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{8}
+	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteTopicRequest) GetName() string {
@@ -516,7 +683,7 @@ type DeleteTopicResponse struct {
 
 func (x *DeleteTopicResponse) Reset() {
 	*x = DeleteTopicResponse{}
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[9]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +695,7 @@ func (x *DeleteTopicResponse) String() string {
 func (*DeleteTopicResponse) ProtoMessage() {}
 
 func (x *DeleteTopicResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamhouse_v1_topic_proto_msgTypes[9]
+	mi := &file_streamhouse_v1_topic_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,22 +708,38 @@ func (x *DeleteTopicResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTopicResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTopicResponse) Descriptor() ([]byte, []int) {
-	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{9}
+	return file_streamhouse_v1_topic_proto_rawDescGZIP(), []int{11}
 }
 
 var File_streamhouse_v1_topic_proto protoreflect.FileDescriptor
 
 const file_streamhouse_v1_topic_proto_rawDesc = "" +
 	"\n" +
-	"\x1astreamhouse/v1/topic.proto\x12\x0estreamhouse.v1\"T\n" +
+	"\x1astreamhouse/v1/topic.proto\x12\x0estreamhouse.v1\"\xa0\x01\n" +
 	"\x05Topic\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\x12'\n" +
-	"\x0fpartition_count\x18\x03 \x01(\rR\x0epartitionCount\"Q\n" +
+	"\x0fpartition_count\x18\x03 \x01(\rR\x0epartitionCount\x12!\n" +
+	"\fretention_ms\x18\x04 \x01(\x03R\vretentionMs\x12'\n" +
+	"\x0fretention_bytes\x18\x05 \x01(\x03R\x0eretentionBytes\"\x9d\x01\n" +
 	"\x12CreateTopicRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
-	"\x0fpartition_count\x18\x02 \x01(\rR\x0epartitionCount\"B\n" +
+	"\x0fpartition_count\x18\x02 \x01(\rR\x0epartitionCount\x12!\n" +
+	"\fretention_ms\x18\x03 \x01(\x03R\vretentionMs\x12'\n" +
+	"\x0fretention_bytes\x18\x04 \x01(\x03R\x0eretentionBytes\"B\n" +
 	"\x13CreateTopicResponse\x12+\n" +
+	"\x05topic\x18\x01 \x01(\v2\x15.streamhouse.v1.TopicR\x05topic\"\x81\x02\n" +
+	"\x12UpdateTopicRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x13\n" +
+	"\x02id\x18\x02 \x01(\rH\x00R\x02id\x88\x01\x01\x12,\n" +
+	"\x0fpartition_count\x18\x03 \x01(\rH\x01R\x0epartitionCount\x88\x01\x01\x12&\n" +
+	"\fretention_ms\x18\x04 \x01(\x03H\x02R\vretentionMs\x88\x01\x01\x12,\n" +
+	"\x0fretention_bytes\x18\x05 \x01(\x03H\x03R\x0eretentionBytes\x88\x01\x01B\x05\n" +
+	"\x03_idB\x12\n" +
+	"\x10_partition_countB\x0f\n" +
+	"\r_retention_msB\x12\n" +
+	"\x10_retention_bytes\"B\n" +
+	"\x13UpdateTopicResponse\x12+\n" +
 	"\x05topic\x18\x01 \x01(\v2\x15.streamhouse.v1.TopicR\x05topic\"*\n" +
 	"\x14DescribeTopicRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x7f\n" +
@@ -582,9 +765,10 @@ const file_streamhouse_v1_topic_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\rH\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x15\n" +
-	"\x13DeleteTopicResponse2\xf1\x02\n" +
+	"\x13DeleteTopicResponse2\xc9\x03\n" +
 	"\fTopicService\x12V\n" +
-	"\vCreateTopic\x12\".streamhouse.v1.CreateTopicRequest\x1a#.streamhouse.v1.CreateTopicResponse\x12\\\n" +
+	"\vCreateTopic\x12\".streamhouse.v1.CreateTopicRequest\x1a#.streamhouse.v1.CreateTopicResponse\x12V\n" +
+	"\vUpdateTopic\x12\".streamhouse.v1.UpdateTopicRequest\x1a#.streamhouse.v1.UpdateTopicResponse\x12\\\n" +
 	"\rDescribeTopic\x12$.streamhouse.v1.DescribeTopicRequest\x1a%.streamhouse.v1.DescribeTopicResponse\x12S\n" +
 	"\n" +
 	"ListTopics\x12!.streamhouse.v1.ListTopicsRequest\x1a\".streamhouse.v1.ListTopicsResponse\x12V\n" +
@@ -604,37 +788,42 @@ func file_streamhouse_v1_topic_proto_rawDescGZIP() []byte {
 	return file_streamhouse_v1_topic_proto_rawDescData
 }
 
-var file_streamhouse_v1_topic_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_streamhouse_v1_topic_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_streamhouse_v1_topic_proto_goTypes = []any{
 	(*Topic)(nil),                 // 0: streamhouse.v1.Topic
 	(*CreateTopicRequest)(nil),    // 1: streamhouse.v1.CreateTopicRequest
 	(*CreateTopicResponse)(nil),   // 2: streamhouse.v1.CreateTopicResponse
-	(*DescribeTopicRequest)(nil),  // 3: streamhouse.v1.DescribeTopicRequest
-	(*DescribeTopicResponse)(nil), // 4: streamhouse.v1.DescribeTopicResponse
-	(*Partition)(nil),             // 5: streamhouse.v1.Partition
-	(*ListTopicsRequest)(nil),     // 6: streamhouse.v1.ListTopicsRequest
-	(*ListTopicsResponse)(nil),    // 7: streamhouse.v1.ListTopicsResponse
-	(*DeleteTopicRequest)(nil),    // 8: streamhouse.v1.DeleteTopicRequest
-	(*DeleteTopicResponse)(nil),   // 9: streamhouse.v1.DeleteTopicResponse
+	(*UpdateTopicRequest)(nil),    // 3: streamhouse.v1.UpdateTopicRequest
+	(*UpdateTopicResponse)(nil),   // 4: streamhouse.v1.UpdateTopicResponse
+	(*DescribeTopicRequest)(nil),  // 5: streamhouse.v1.DescribeTopicRequest
+	(*DescribeTopicResponse)(nil), // 6: streamhouse.v1.DescribeTopicResponse
+	(*Partition)(nil),             // 7: streamhouse.v1.Partition
+	(*ListTopicsRequest)(nil),     // 8: streamhouse.v1.ListTopicsRequest
+	(*ListTopicsResponse)(nil),    // 9: streamhouse.v1.ListTopicsResponse
+	(*DeleteTopicRequest)(nil),    // 10: streamhouse.v1.DeleteTopicRequest
+	(*DeleteTopicResponse)(nil),   // 11: streamhouse.v1.DeleteTopicResponse
 }
 var file_streamhouse_v1_topic_proto_depIdxs = []int32{
-	0, // 0: streamhouse.v1.CreateTopicResponse.topic:type_name -> streamhouse.v1.Topic
-	0, // 1: streamhouse.v1.DescribeTopicResponse.topic:type_name -> streamhouse.v1.Topic
-	5, // 2: streamhouse.v1.DescribeTopicResponse.partitions:type_name -> streamhouse.v1.Partition
-	0, // 3: streamhouse.v1.ListTopicsResponse.topics:type_name -> streamhouse.v1.Topic
-	1, // 4: streamhouse.v1.TopicService.CreateTopic:input_type -> streamhouse.v1.CreateTopicRequest
-	3, // 5: streamhouse.v1.TopicService.DescribeTopic:input_type -> streamhouse.v1.DescribeTopicRequest
-	6, // 6: streamhouse.v1.TopicService.ListTopics:input_type -> streamhouse.v1.ListTopicsRequest
-	8, // 7: streamhouse.v1.TopicService.DeleteTopic:input_type -> streamhouse.v1.DeleteTopicRequest
-	2, // 8: streamhouse.v1.TopicService.CreateTopic:output_type -> streamhouse.v1.CreateTopicResponse
-	4, // 9: streamhouse.v1.TopicService.DescribeTopic:output_type -> streamhouse.v1.DescribeTopicResponse
-	7, // 10: streamhouse.v1.TopicService.ListTopics:output_type -> streamhouse.v1.ListTopicsResponse
-	9, // 11: streamhouse.v1.TopicService.DeleteTopic:output_type -> streamhouse.v1.DeleteTopicResponse
-	8, // [8:12] is the sub-list for method output_type
-	4, // [4:8] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0,  // 0: streamhouse.v1.CreateTopicResponse.topic:type_name -> streamhouse.v1.Topic
+	0,  // 1: streamhouse.v1.UpdateTopicResponse.topic:type_name -> streamhouse.v1.Topic
+	0,  // 2: streamhouse.v1.DescribeTopicResponse.topic:type_name -> streamhouse.v1.Topic
+	7,  // 3: streamhouse.v1.DescribeTopicResponse.partitions:type_name -> streamhouse.v1.Partition
+	0,  // 4: streamhouse.v1.ListTopicsResponse.topics:type_name -> streamhouse.v1.Topic
+	1,  // 5: streamhouse.v1.TopicService.CreateTopic:input_type -> streamhouse.v1.CreateTopicRequest
+	3,  // 6: streamhouse.v1.TopicService.UpdateTopic:input_type -> streamhouse.v1.UpdateTopicRequest
+	5,  // 7: streamhouse.v1.TopicService.DescribeTopic:input_type -> streamhouse.v1.DescribeTopicRequest
+	8,  // 8: streamhouse.v1.TopicService.ListTopics:input_type -> streamhouse.v1.ListTopicsRequest
+	10, // 9: streamhouse.v1.TopicService.DeleteTopic:input_type -> streamhouse.v1.DeleteTopicRequest
+	2,  // 10: streamhouse.v1.TopicService.CreateTopic:output_type -> streamhouse.v1.CreateTopicResponse
+	4,  // 11: streamhouse.v1.TopicService.UpdateTopic:output_type -> streamhouse.v1.UpdateTopicResponse
+	6,  // 12: streamhouse.v1.TopicService.DescribeTopic:output_type -> streamhouse.v1.DescribeTopicResponse
+	9,  // 13: streamhouse.v1.TopicService.ListTopics:output_type -> streamhouse.v1.ListTopicsResponse
+	11, // 14: streamhouse.v1.TopicService.DeleteTopic:output_type -> streamhouse.v1.DeleteTopicResponse
+	10, // [10:15] is the sub-list for method output_type
+	5,  // [5:10] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_streamhouse_v1_topic_proto_init() }
@@ -642,15 +831,16 @@ func file_streamhouse_v1_topic_proto_init() {
 	if File_streamhouse_v1_topic_proto != nil {
 		return
 	}
-	file_streamhouse_v1_topic_proto_msgTypes[5].OneofWrappers = []any{}
-	file_streamhouse_v1_topic_proto_msgTypes[8].OneofWrappers = []any{}
+	file_streamhouse_v1_topic_proto_msgTypes[3].OneofWrappers = []any{}
+	file_streamhouse_v1_topic_proto_msgTypes[7].OneofWrappers = []any{}
+	file_streamhouse_v1_topic_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamhouse_v1_topic_proto_rawDesc), len(file_streamhouse_v1_topic_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	TopicService_CreateTopic_FullMethodName   = "/streamhouse.v1.TopicService/CreateTopic"
+	TopicService_UpdateTopic_FullMethodName   = "/streamhouse.v1.TopicService/UpdateTopic"
 	TopicService_DescribeTopic_FullMethodName = "/streamhouse.v1.TopicService/DescribeTopic"
 	TopicService_ListTopics_FullMethodName    = "/streamhouse.v1.TopicService/ListTopics"
 	TopicService_DeleteTopic_FullMethodName   = "/streamhouse.v1.TopicService/DeleteTopic"
@@ -29,9 +30,15 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// TopicService makes and describes topics. Any agent answers for all of them.
+// TopicService makes, changes and describes topics. Any agent answers for all
+// of them.
 type TopicServiceClient interface {
 	CreateTopic(ctx context.Context, in *CreateTopicRequest, opts ...grpc.CallOption) (*CreateTopicResponse, error)
+	// UpdateTopic changes settings of a topic; what is not given stays. The same
+	// request may be sent again: what is so already is no error. It returns when
+	// the partitions that it added can be written to; where it ends before, they
+	// may be there all the same.
+	UpdateTopic(ctx context.Context, in *UpdateTopicRequest, opts ...grpc.CallOption) (*UpdateTopicResponse, error)
 	DescribeTopic(ctx context.Context, in *DescribeTopicRequest, opts ...grpc.CallOption) (*DescribeTopicResponse, error)
 	ListTopics(ctx context.Context, in *ListTopicsRequest, opts ...grpc.CallOption) (*ListTopicsResponse, error)
 	// DeleteTopic ends a topic and its records for good. A topic made again
@@ -51,6 +58,16 @@ func (c *topicServiceClient) CreateTopic(ctx context.Context, in *CreateTopicReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateTopicResponse)
 	err := c.cc.Invoke(ctx, TopicService_CreateTopic_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *topicServiceClient) UpdateTopic(ctx context.Context, in *UpdateTopicRequest, opts ...grpc.CallOption) (*UpdateTopicResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateTopicResponse)
+	err := c.cc.Invoke(ctx, TopicService_UpdateTopic_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +108,15 @@ func (c *topicServiceClient) DeleteTopic(ctx context.Context, in *DeleteTopicReq
 // All implementations must embed UnimplementedTopicServiceServer
 // for forward compatibility.
 //
-// TopicService makes and describes topics. Any agent answers for all of them.
+// TopicService makes, changes and describes topics. Any agent answers for all
+// of them.
 type TopicServiceServer interface {
 	CreateTopic(context.Context, *CreateTopicRequest) (*CreateTopicResponse, error)
+	// UpdateTopic changes settings of a topic; what is not given stays. The same
+	// request may be sent again: what is so already is no error. It returns when
+	// the partitions that it added can be written to; where it ends before, they
+	// may be there all the same.
+	UpdateTopic(context.Context, *UpdateTopicRequest) (*UpdateTopicResponse, error)
 	DescribeTopic(context.Context, *DescribeTopicRequest) (*DescribeTopicResponse, error)
 	ListTopics(context.Context, *ListTopicsRequest) (*ListTopicsResponse, error)
 	// DeleteTopic ends a topic and its records for good. A topic made again
@@ -111,6 +134,9 @@ type UnimplementedTopicServiceServer struct{}
 
 func (UnimplementedTopicServiceServer) CreateTopic(context.Context, *CreateTopicRequest) (*CreateTopicResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateTopic not implemented")
+}
+func (UnimplementedTopicServiceServer) UpdateTopic(context.Context, *UpdateTopicRequest) (*UpdateTopicResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateTopic not implemented")
 }
 func (UnimplementedTopicServiceServer) DescribeTopic(context.Context, *DescribeTopicRequest) (*DescribeTopicResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DescribeTopic not implemented")
@@ -156,6 +182,24 @@ func _TopicService_CreateTopic_Handler(srv interface{}, ctx context.Context, dec
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TopicServiceServer).CreateTopic(ctx, req.(*CreateTopicRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TopicService_UpdateTopic_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateTopicRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TopicServiceServer).UpdateTopic(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TopicService_UpdateTopic_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TopicServiceServer).UpdateTopic(ctx, req.(*UpdateTopicRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -224,6 +268,10 @@ var TopicService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateTopic",
 			Handler:    _TopicService_CreateTopic_Handler,
+		},
+		{
+			MethodName: "UpdateTopic",
+			Handler:    _TopicService_UpdateTopic_Handler,
 		},
 		{
 			MethodName: "DescribeTopic",

@@ -24,11 +24,13 @@ type Agent struct {
 // The agent outlives ctx, which only limits the start: what is on its way when
 // a command is interrupted should still be answered.
 func Start(ctx context.Context, store agent.StoreConfig) (*Agent, error) {
-	made, err := agent.New(agent.Config{
-		Name:      "local",
-		Listeners: []agent.Listener{{Name: listener, Address: "127.0.0.1:0"}},
-		Store:     store,
-	})
+	return StartWith(ctx, agent.Config{Store: store})
+}
+
+// StartWith is Start with settings, but for the agent's name and listeners.
+func StartWith(ctx context.Context, cfg agent.Config) (*Agent, error) {
+	cfg.Name, cfg.Listeners = "local", []agent.Listener{{Name: listener, Address: "127.0.0.1:0"}}
+	made, err := agent.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start agent: %w", err)
 	}

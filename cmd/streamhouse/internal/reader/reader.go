@@ -75,6 +75,9 @@ type BatchVisitor interface {
 type Reader struct {
 	Client Client
 	Topic  string
+	// TopicID is the topic that is meant, and no other of its name; nil is
+	// whichever has the name.
+	TopicID *uint32
 	// MaxBytes is how much to fetch at once; 0 leaves it to the agent.
 	MaxBytes uint32
 	// Patience is how long refusals that may pass, such as a lost connection,
@@ -153,7 +156,7 @@ func (c *cursor) fetchOnce(ctx context.Context) (*streamhousev1.FetchResponse, e
 	ctx, cancel := context.WithTimeout(ctx, longPoll+answerTimeout)
 	defer cancel()
 	return c.Client.Fetch(ctx, &streamhousev1.FetchRequest{
-		Topic: c.Topic, Partition: c.span.Partition, Offset: c.next,
+		Topic: c.Topic, TopicId: c.TopicID, Partition: c.span.Partition, Offset: c.next,
 		MaxBytes: c.MaxBytes, MaxWaitMs: uint32(longPoll.Milliseconds()),
 	}, grpc.MaxCallRecvMsgSize(maxMessage))
 }

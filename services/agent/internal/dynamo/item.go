@@ -113,3 +113,13 @@ func valueSize(v types.AttributeValue) int {
 		return 1
 	}
 }
+
+// ItemSize is how many bytes a row takes as an item, as DynamoDB counts them for
+// capacity units and storage.
+func ItemSize(row meta.Row) (int, error) {
+	item, err := encode(row, *row.Head(), newToken())
+	if err != nil {
+		return 0, err
+	}
+	return itemSize(item), nil
+}

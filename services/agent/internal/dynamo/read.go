@@ -58,6 +58,10 @@ func (s *Store) item(ctx context.Context, row meta.Row) (attributes, error) {
 	return out.Item, nil
 }
 
+// indexPage is how many rows of the index are read by one request: readers want
+// the next few, not a log's whole index.
+const indexPage = 32
+
 // Query implements meta.Store. A request reads up to 1 MB, some 256 read
 // units, which is all that is in memory at a time.
 func (s *Store) Query(ctx context.Context, kind meta.Kind, hash string, from uint64) iter.Seq2[meta.Row, error] {
@@ -79,6 +83,9 @@ func (s *Store) Query(ctx context.Context, kind meta.Kind, hash string, from uin
 		in.ExpressionAttributeValues[":r"] = number(from)
 	case from > 0: // all ranges are 0
 		return func(func(meta.Row, error) bool) {}
+	}
+	if kind == meta.Index {
+		in.Limit = aws.Int32(indexPage)
 	}
 	return s.pages(ctx, query, kind, func(ctx context.Context, start attributes) (page, error) {
 		in := *in // the caller may go through the rows twice

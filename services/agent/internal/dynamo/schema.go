@@ -28,6 +28,10 @@ func schemaOf(kind meta.Kind) (schema, error) {
 		return schema{hash: "topic", hashType: number, rng: "partition"}, nil
 	case meta.Journal:
 		return schema{hash: "session", hashType: text, rng: "seq"}, nil
+	case meta.Index:
+		return schema{hash: "log", hashType: text, rng: "last"}, nil
+	case meta.Merges:
+		return schema{hash: "session", hashType: text, rng: "number"}, nil
 	case meta.Topics, meta.Counters:
 		return schema{hash: "name", hashType: text}, nil
 	case meta.Tombstones:

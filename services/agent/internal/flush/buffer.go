@@ -31,7 +31,7 @@ type buffer struct {
 	// unknown; zero when nobody waits. Guarded by the pipeline's lock.
 	answerBy time.Time
 
-	number  uint64   // counts the session's flushes, set when sealed
+	number  uint64   // counts the session's objects, set when sealed
 	segment *written // once it stands; guarded by the pipeline's lock until it is set
 
 	pool *pool
@@ -62,6 +62,7 @@ type section struct {
 	size    uint32
 	records uint32
 	batches int
+	maxTime int64  // set when the segment is composed
 	state   []byte // the producers' state, in every stateEvery-th segment
 	base    uint64 // once the commit is being written
 }

@@ -69,10 +69,11 @@ func (p *Pipeline) commit(ctx context.Context, group []*buffer) error {
 		return err
 	}
 	p.mu.Lock()
+	seq := p.rows
 	p.rows++
 	p.mu.Unlock()
 	for _, b := range group {
-		p.publish(b)
+		p.publish(b, seq)
 		p.resolve(b)
 	}
 	return nil
@@ -94,15 +95,16 @@ func (p *Pipeline) assign(group []*buffer) {
 }
 
 // publish lets readers see what was committed, before anybody hears of it.
-func (p *Pipeline) publish(b *buffer) {
+func (p *Pipeline) publish(b *buffer, seq uint64) {
 	w := b.segment
 	p.remember(b)
-	object := &index.Segment{Key: w.key, Size: w.body.Size}
+	object := &index.Segment{Key: w.key, Size: w.body.Size, Session: p.deps.Session, Seq: seq}
 	at := uint32(segment.HeaderSize)
 	for _, k := range w.order {
 		s := &b.sections[k]
 		s.tenure.Index.Append(index.Range{
 			Base: s.base, Records: s.records, At: at, Size: s.size, Segment: object, State: s.state != nil,
+			MaxTimestamp: s.maxTime,
 		})
 		at += s.size
 	}

@@ -108,7 +108,7 @@ func (p *pipe) stop() {
 	if seq, rows := p.FirstSeq(), p.commits(); seq != rows {
 		p.t.Errorf("the next commit is said to be %d after %d rows", seq, rows)
 	}
-	if begun, segments := p.Flushes(), p.stats.Segments.Load(); begun != segments {
+	if begun, segments := p.Horizon(), p.stats.Segments.Load(); begun != segments {
 		p.t.Errorf("%d flushes are said to have begun, and %d segments are committed", begun, segments)
 	}
 	p.end()

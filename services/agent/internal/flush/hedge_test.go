@@ -39,7 +39,7 @@ func TestGroupCommit(t *testing.T) {
 				t.Errorf("batch %d was answered after %v, and the first PUT took 1010 ms", i, when)
 			}
 		}
-		if segments, rows := p.Flushes(), p.commits(); segments != 40 || rows != 1 {
+		if segments, rows := p.Horizon(), p.commits(); segments != 40 || rows != 1 {
 			t.Errorf("%d rows commit %d segments", rows, segments)
 		}
 		p.stop()
@@ -93,7 +93,7 @@ func TestGroupCommitsLimit(t *testing.T) {
 			time.Sleep(20 * ms)
 		}
 		p.check(all)
-		if segments, rows := p.Flushes(), p.commits(); segments < 2 || rows < 2 {
+		if segments, rows := p.Horizon(), p.commits(); segments < 2 || rows < 2 {
 			t.Errorf("%d rows for %d commits in %d segments", rows, 2*partitions, segments)
 		}
 		for row, err := range journal.Read(t.Context(), p.rows, session, 0) {
@@ -183,7 +183,7 @@ func TestHedgedFaults(t *testing.T) {
 				time.Sleep(5 * ms)
 			}
 			p.check(all)
-			copies += p.injector.Ops()[faults.Put] - p.Flushes()
+			copies += p.injector.Ops()[faults.Put] - p.Horizon()
 			p.stop()
 			p.check(all)
 			if t.Failed() {

@@ -31,7 +31,7 @@ func steady(t *testing.T, budget float64) (latencies []time.Duration, puts float
 		for _, q := range all {
 			latencies = append(latencies, q.must(t).when.Sub(q.sent))
 		}
-		puts = float64(p.injector.Ops()[faults.Put]) / float64(p.Flushes())
+		puts = float64(p.injector.Ops()[faults.Put]) / float64(p.Horizon())
 		p.stop()
 	})
 	slices.Sort(latencies)

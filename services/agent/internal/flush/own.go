@@ -37,11 +37,24 @@ func (p *Pipeline) FirstSeq() uint64 {
 	return p.rows
 }
 
-// Flushes is how many segments were begun: the next one's number.
-func (p *Pipeline) Flushes() uint64 {
+// TakeNumber returns a number for an object of this session that is no flush's.
+func (p *Pipeline) TakeNumber() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.flushes
+	p.numbers++
+	return p.numbers - 1
+}
+
+// Horizon is a number below which every segment is committed, or never will be.
+func (p *Pipeline) Horizon() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, buffers := range [][]*buffer{p.flying, p.sealed} {
+		if len(buffers) > 0 {
+			return buffers[0].number
+		}
+	}
+	return p.numbers
 }
 
 // Tenure returns the tenure of a partition that this session owns, or nil.
@@ -113,6 +126,17 @@ func (p *Pipeline) Release(ctx context.Context, t *Tenure, err error) (Released,
 	delete(p.tenures, t.ID)
 	p.producers -= t.producers.Len()
 	return Released{Tenure: t, End: t.end, State: t.producers.Append(nil, t.end)}, nil
+}
+
+// Snapshot returns the producers' state of a tenure as it is committed, and up to
+// which offset it goes. ok is false when the tenure is over.
+func (p *Pipeline) Snapshot(t *Tenure) (state []byte, end uint64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tenures[t.ID] != t {
+		return nil, 0, false
+	}
+	return t.producers.Append(nil, t.end), t.end, true
 }
 
 // settle waits until nothing of a stopped tenure is in flight.

@@ -109,7 +109,7 @@ type Pipeline struct {
 	uploading int       // of these, whose segments do not stand yet
 	held      int64     // capacity of all these buffers
 	producers int
-	flushes   uint64 // how many buffers were sealed
+	numbers   uint64 // how many objects have a number
 	rows      uint64 // how many rows of the journal stand
 	lastPaced time.Time
 	draining  bool
@@ -228,8 +228,8 @@ func (p *Pipeline) dueLocked() time.Time {
 
 // sealLocked ends the open buffer b and gives it its number.
 func (p *Pipeline) sealLocked(b *buffer) {
-	b.number = p.flushes
-	p.flushes++
+	b.number = p.numbers
+	p.numbers++
 	for i := range b.sections {
 		t := b.sections[i].tenure
 		if t.segments--; t.segments == 0 {

@@ -1,12 +1,19 @@
 package flush
 
 import (
+	"cmp"
+
 	"github.com/streamhouse/streamhouse/services/agent/internal/index"
 	"github.com/streamhouse/streamhouse/services/agent/internal/producers"
 )
 
 // ID names a partition.
 type ID struct{ Topic, Partition uint32 }
+
+// Compare sorts by topic, then by partition.
+func (id ID) Compare(other ID) int {
+	return cmp.Or(cmp.Compare(id.Topic, other.Topic), cmp.Compare(id.Partition, other.Partition))
+}
 
 // State is what is remembered of a partition's producers; its handles point to
 // batches in flight.

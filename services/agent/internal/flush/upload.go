@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -197,6 +198,10 @@ func footer(b *buffer, order, entries []int) *segment.Footer {
 		f.Sections[i] = segment.Section{
 			Topic: s.tenure.Topic, Partition: s.tenure.Partition, Size: s.size, Records: s.records,
 			Batches: flat[:s.batches:s.batches], State: s.state,
+		}
+		s.maxTime = math.MinInt64
+		for i := range s.batches {
+			s.maxTime = max(s.maxTime, flat[i].MaxTimestamp)
 		}
 		flat = flat[s.batches:]
 	}

@@ -131,6 +131,7 @@ func (h *Host) acquireMissing(ctx context.Context, ids []flush.ID, sealed map[st
 	defer h.free(ids)
 	found := map[flush.ID]string{}
 	rows, readErr := h.read(ctx, ids)
+	forgottenErr := h.addForgotten(ctx, rows, sealed)
 	rows = slices.DeleteFunc(rows, func(row *meta.Partition) bool {
 		if h.takeable(row, sealed) {
 			return false
@@ -141,7 +142,28 @@ func (h *Host) acquireMissing(ctx context.Context, ids []flush.ID, sealed map[st
 	h.mu.Lock()
 	h.found = found
 	h.mu.Unlock()
-	return errors.Join(readErr, h.acquireAll(ctx, rows))
+	return errors.Join(readErr, forgottenErr, h.acquireAll(ctx, rows))
+}
+
+// addForgotten adds to the sealed those owners of rows whose sessions have no row
+// any more. A session's row goes long after it was sealed; what it sent before, to
+// acquire a partition, may land later still. One that has just begun is found.
+func (h *Host) addForgotten(ctx context.Context, rows []*meta.Partition, sealed map[string]bool) error {
+	p := h.planned()
+	var errs []error
+	for _, row := range rows {
+		if row.Owner == "" || row.Owner == h.Session.ID || sealed[row.Owner] || p != nil && p.live[row.Owner] != nil {
+			continue
+		}
+		err := h.deps.Rows.Get(ctx, &meta.Session{ID: row.Owner})
+		switch {
+		case errors.Is(err, meta.ErrNotFound):
+			sealed[row.Owner] = true
+		case err != nil:
+			errs = append(errs, fmt.Errorf("read session %s: %w", row.Owner, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // takeable is what nobody owns, what a session owned that was sealed before the
@@ -191,7 +213,7 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 		return &damage{id: id, err: p.Err}
 	}
 	if row.Owner != h.Session.ID {
-		if row.Owner != "" && p.End > row.Start {
+		if row.Owner != "" && p.End > max(row.Start, row.Checkpoint.End) {
 			row.Tenures = append(slices.Clone(row.Tenures), meta.Tenure{
 				Session: row.Owner, Epoch: row.Epoch, Start: row.Start, End: p.End,
 				FirstSeq: row.FirstSeq, EndSeq: p.EndSeq,
@@ -208,7 +230,8 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 			return fmt.Errorf("acquire partition %d of topic %d: %w", row.Partition, row.Topic, err)
 		}
 	}
-	log := index.New(row.LogStart, p.End, p.Ranges)
+	h.deps.Counters.LeaseAcquired(p.Row.Owner != "" && p.Row.Owner != h.Session.ID)
+	log := index.Open(&row, h.older, p.End, p.Ranges)
 	h.mu.Lock()
 	h.rows[id] = &row
 	delete(h.later, id)

@@ -23,7 +23,7 @@ func (h *Host) challenge(ctx context.Context, p *plan, missing bool) (sealed map
 	var dead []members.Dead
 	if h.deps.Exclusive {
 		if !missing {
-			return nil, time.Time{}, nil
+			return map[string]bool{}, time.Time{}, nil
 		}
 		if sealed, dead, err = h.allOthers(ctx); err != nil {
 			return nil, time.Time{}, err

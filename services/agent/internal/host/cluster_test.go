@@ -390,7 +390,7 @@ func checkLog(t *testing.T, r *running, id flush.ID, end uint64) {
 	if _, e := log.Bounds(); e != end && e != end+3 {
 		t.Fatalf("%v ends at %d, want %d", id, e, end)
 	}
-	ranges, err := log.Find(0, 1<<30)
+	ranges, err := log.Find(t.Context(), 0, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 )
 
 // An agent's rows land late, when the plan has given half of the partitions to
@@ -30,6 +31,32 @@ func TestWonUnheard(t *testing.T) {
 		late.network.Disarm()
 		other.network.Disarm()
 		if took := c.balanced(time.Minute); took > 5*time.Second {
+			t.Errorf("served after %s", took)
+		}
+	})
+}
+
+// A session that is gone, its row as well, may win a partition with a request that
+// lands late. Nobody could take it: the row named an owner whom nobody knew.
+func TestWonByForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 4)
+		defer c.stopAll()
+		c.start(faults.Plan{})
+		if took := c.balanced(time.Minute); took > 20*time.Second {
+			t.Fatalf("served after %s", took)
+		}
+		c.stopAll()
+		row := c.row(2)
+		row.Owner, row.Epoch = "00000000000000000000000000000000", row.Epoch+1
+		if err := c.rows.Swap(t.Context(), row); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.rows.Create(t.Context(), &meta.Entry{Session: row.Owner, Seal: true}); err != nil {
+			t.Fatal(err)
+		}
+		c.start(faults.Plan{})
+		if took := c.balanced(time.Minute); took > 20*time.Second {
 			t.Errorf("served after %s", took)
 		}
 	})

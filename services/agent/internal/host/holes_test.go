@@ -98,7 +98,7 @@ func checkNumbered(t *testing.T, r *running, w *world, end uint64) {
 	largest := uint32(0)
 	for p := range uint32(3) {
 		log := r.Pipeline.Tenure(flush.ID{Topic: w.topic.ID, Partition: p}).Index
-		ranges, err := log.Find(0, 1<<30)
+		ranges, err := log.Find(t.Context(), 0, 1<<30)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,8 +12,10 @@ import (
 	"sync"
 
 	"github.com/streamhouse/streamhouse/proto/reason"
+	"github.com/streamhouse/streamhouse/services/agent/internal/compaction"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/format"
+	"github.com/streamhouse/streamhouse/services/agent/internal/index"
 	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/members"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
@@ -27,8 +29,21 @@ import (
 type Options struct {
 	Session session.Options
 	Flush   flush.Options
+	// Compaction tunes the merging of segments; with an Age of 0 there is none.
+	Compaction compaction.Options
+	Cleanup    CleanupOptions
 	// CacheBytes bounds the memory for segments that are read again.
 	CacheBytes int64
+}
+
+// Counters are told what was committed, and which partitions changed owners.
+type Counters interface {
+	flush.Counters
+	// LeaseAcquired is told of each partition that became this session's: whether
+	// it was taken over from a dead one, or nobody's.
+	LeaseAcquired(takenOver bool)
+	// LeasesReleased is told how many were given up in good order.
+	LeasesReleased(n int)
 }
 
 // Deps are what a Host works with.
@@ -36,7 +51,10 @@ type Deps struct {
 	Objects  objstore.Store
 	Rows     meta.Store
 	Catalog  *topics.Catalog
-	Counters flush.Counters
+	Counters Counters
+	// Compaction is told what was merged.
+	Compaction compaction.Counters
+	Removals   Removals
 	// Exclusive says that this process holds the store under a lock: every
 	// other session is dead, and everything is this one's. On a shared store
 	// only R8 can tell.
@@ -58,6 +76,7 @@ type Host struct {
 
 	opts    Options
 	deps    Deps
+	older   *index.Rows      // finds what was merged
 	watcher *members.Watcher // used by keep only
 	kick    chan struct{}    // something changed: reconcile now
 	// settled is closed after the first round that acquired all it could.
@@ -76,6 +95,8 @@ type Host struct {
 	found  map[flush.ID]string          // who owns what should be here, as the last round read it
 	later  map[flush.ID]*delay          // what could not be recovered
 	doubts map[flush.ID]uint64          // what may be ours unheard: its version before
+
+	states map[string]bool // objects of producers' states that a row may be about to name
 
 	unowned int // partitions that nobody owned in the last round
 }
@@ -98,7 +119,7 @@ func Start(ctx context.Context, opts Options, deps Deps) (*Host, error) {
 		watcher: members.New(deps.Rows, s.ID, s.Steady),
 		kick:    make(chan struct{}, 1), rows: map[flush.ID]*meta.Partition{}, rounds: make(chan struct{}),
 		settled: make(chan struct{}), leaving: make(chan struct{}), kept: make(chan struct{}),
-		busy: map[flush.ID]bool{}, later: map[flush.ID]*delay{}, doubts: map[flush.ID]uint64{},
+		busy: map[flush.ID]bool{}, states: map[string]bool{}, older: index.NewRows(deps.Rows), later: map[flush.ID]*delay{}, doubts: map[flush.ID]uint64{},
 	}
 	h.Pipeline = flush.New(opts.Flush, flush.Deps{
 		Session: s.ID, Objects: deps.Objects, Journal: journal.NewWriter(deps.Rows, s.ID), Format: deps.Format,
@@ -115,6 +136,8 @@ func (h *Host) Run(ctx context.Context) error {
 	defer h.tasks.wait()
 	defer cancel(nil)
 	var parts sync.WaitGroup
+	parts.Go(func() { h.compact(ctx) })
+	parts.Go(func() { h.clean(ctx) })
 	for _, run := range []func(context.Context) error{h.Session.Run, h.Pipeline.Run, h.keep} {
 		parts.Go(func() { cancel(run(ctx)) })
 	}

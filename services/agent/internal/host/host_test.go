@@ -11,6 +11,7 @@ import (
 
 	"github.com/streamhouse/streamhouse/proto/batch"
 	"github.com/streamhouse/streamhouse/proto/reason"
+	"github.com/streamhouse/streamhouse/services/agent/internal/compaction"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/memory"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
@@ -28,6 +29,10 @@ type world struct {
 	catalog *topics.Catalog
 	topic   *meta.Topic
 	flush   flush.Options
+	// compaction merges segments, where a test asks for it.
+	compaction compaction.Options
+	cleanup    CleanupOptions
+	stats      stats.Stats
 }
 
 func newWorld(t *testing.T, partitions uint32) *world {
@@ -63,9 +68,11 @@ func (w *world) start() *running {
 	h, err := Start(w.t.Context(), Options{
 		Session:    session.Options{Agent: "a", Heartbeat: time.Second, Lease: 5 * time.Second},
 		Flush:      w.flush,
+		Compaction: w.compaction,
+		Cleanup:    w.cleanup,
 		CacheBytes: 1 << 20,
 	}, Deps{
-		Objects: w.objects, Rows: w.rows, Catalog: w.catalog, Counters: &stats.Stats{},
+		Objects: w.objects, Rows: w.rows, Catalog: w.catalog, Counters: &w.stats, Compaction: &w.stats, Removals: &w.stats,
 		Exclusive: true, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -183,7 +190,7 @@ func checkAll(t *testing.T, r *running, w *world, end uint64) {
 	if _, e := tenure.Index.Bounds(); e != end {
 		t.Fatalf("the log ends at %d, want %d", e, end)
 	}
-	ranges, err := tenure.Index.Find(0, 1<<30)
+	ranges, err := tenure.Index.Find(t.Context(), 0, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ func (h *Host) release(ctx context.Context, tenures []*flush.Tenure, refusal err
 	if err := h.releaseRows(ctx, released); err != nil {
 		return nil, err
 	}
+	h.deps.Counters.LeasesReleased(len(released))
 	ids := make([]flush.ID, len(released))
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -66,7 +67,11 @@ func (h *Host) releaseFromPipeline(ctx context.Context, tenures []*flush.Tenure,
 }
 
 func (h *Host) releaseRows(ctx context.Context, released []flush.Released) error {
-	state, err := h.putStates(ctx, released)
+	sections := make([]segment.Section, len(released))
+	for i, r := range released {
+		sections[i] = segment.Section{Topic: r.Topic, Partition: r.Partition, State: r.State}
+	}
+	state, forget, err := h.putStates(ctx, sections)
 	if err != nil {
 		return err
 	}
@@ -75,32 +80,46 @@ func (h *Host) releaseRows(ctx context.Context, released []flush.Released) error
 	for i := range released {
 		group.Go(func() error { return h.releaseRow(ctx, &released[i], state) })
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err // a release may stand yet, and name the state
+	}
+	forget()
+	return nil
 }
 
-// putStates writes the producers' states of all released partitions as one
-// object: a segment without batches.
-func (h *Host) putStates(ctx context.Context, released []flush.Released) (string, error) {
+// putStates writes producers' states of partitions as one object: a segment
+// without batches. Nobody removes it until forget is called.
+func (h *Host) putStates(ctx context.Context, sections []segment.Section) (key string, forget func(), err error) {
 	version := h.deps.Format.Version()
 	object, err := segment.AppendHeader(nil, segment.Header{Session: h.Session.ID, Version: version})
 	if err != nil {
-		return "", fmt.Errorf("write producer states: %w", err)
+		return "", nil, fmt.Errorf("write producer states: %w", err)
 	}
-	foot := &segment.Footer{Number: h.Pipeline.Flushes(), Version: version}
-	for _, r := range released {
-		foot.Sections = append(foot.Sections, segment.Section{Topic: r.Topic, Partition: r.Partition, State: r.State})
-	}
+	foot := &segment.Footer{Number: h.Pipeline.TakeNumber(), Version: version, Sections: sections}
 	object = segment.AppendFooter(object, foot)
 	body := objstore.Body{Parts: [][]byte{object}, Size: int64(len(object)), CRC32C: segment.Update(0, object)}
 	for {
 		key := flush.Key(h.Session.ID, foot.Number)
+		h.protect(key, true)
 		err := h.deps.Objects.Put(ctx, key, body)
 		if err == nil {
-			return key, nil
+			return key, func() { h.protect(key, false) }, nil
 		}
+		h.protect(key, false)
 		if pause(ctx) != nil {
-			return "", fmt.Errorf("write producer states: %w", err)
+			return "", nil, fmt.Errorf("write producer states: %w", err)
 		}
+	}
+}
+
+// protect notes whether an object of producers' states may be about to be named.
+func (h *Host) protect(key string, on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if on {
+		h.states[key] = true
+	} else {
+		delete(h.states, key)
 	}
 }
 
@@ -148,7 +167,7 @@ func (h *Host) resume(r *flush.Released, err error) error {
 
 // released is a row after its release.
 func (h *Host) released(row meta.Partition, r *flush.Released, state string) *meta.Partition {
-	if r.End > row.Start {
+	if r.End > max(row.Start, row.Checkpoint.End) {
 		row.Tenures = append(slices.Clone(row.Tenures), meta.Tenure{
 			Session: h.Session.ID, Epoch: r.Epoch, Start: row.Start, End: r.End,
 			FirstSeq: row.FirstSeq, EndSeq: h.Pipeline.FirstSeq(),

@@ -34,6 +34,9 @@ func (h *Host) findStrays(ctx context.Context, p *plan, sealed map[string]bool) 
 	if err != nil {
 		return nil, err
 	}
+	if err := h.addForgotten(ctx, rows, sealed); err != nil {
+		return nil, err
+	}
 	since := map[flush.ID]time.Time{}
 	var ids []flush.ID
 	for _, row := range rows {

@@ -7,8 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sort"
 	"sync"
+	"time"
+
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 )
 
 // ErrOutOfRange is returned for an offset below the start or above the end.
@@ -18,6 +23,10 @@ var ErrOutOfRange = errors.New("offset out of range")
 type Segment struct {
 	Key  string
 	Size int64
+	// Session and Seq say which row of which journal commits it; none commits what
+	// a compaction wrote.
+	Session string
+	Seq     uint64
 }
 
 // Range is a run of records that lies in one piece.
@@ -29,32 +38,62 @@ type Range struct {
 	Segment  *Segment
 	// State says that the segment's footer carries the producers' state.
 	State bool
+	// MaxTimestamp is the latest of the records', in ms since the epoch;
+	// UnknownTimestamp where only the batches tell.
+	MaxTimestamp int64
 }
+
+// UnknownTimestamp may be any.
+const UnknownTimestamp = math.MaxInt64
 
 // End is the offset behind the range's last record.
 func (r *Range) End() uint64 { return r.Base + uint64(r.Records) }
 
-// Log is the index of one partition. It is safe for concurrent use.
+// Log is the index of one partition. What is above its checkpoint is in memory;
+// the rest is read when it is needed. It is safe for concurrent use.
 type Log struct {
-	mu     sync.Mutex
-	start  uint64
-	end    uint64
-	ranges []Range // sorted by Base, without gaps from start on
+	topic, partition uint32
+	older            *Rows
+
+	mu         sync.Mutex
+	start      uint64
+	checkpoint meta.Checkpoint
+	end        uint64
+	ranges     []Range   // sorted by Base, without gaps from the checkpoint on
+	bytes      int64     // of ranges
+	since      time.Time // when the first of ranges came, or an earlier time
 	// changed is closed and replaced when end rises; nil while nobody waits.
 	changed chan struct{}
 	closed  error
 }
 
-// New indexes a partition that can be read from start on and ends at end.
-// Ranges are sorted.
+// New indexes a partition of which nothing was merged yet: it can be read from
+// start on and ends at end. Ranges are sorted.
 func New(start, end uint64, ranges []Range) *Log {
-	return &Log{start: start, end: end, ranges: ranges}
+	return Open(&meta.Partition{LogStart: start}, nil, end, ranges)
+}
+
+// Open indexes a partition as its row says, which ends at end. Ranges are those
+// above the checkpoint, sorted; older finds what is below.
+func Open(row *meta.Partition, older *Rows, end uint64, ranges []Range) *Log {
+	l := &Log{
+		topic: row.Topic, partition: row.Partition, older: older,
+		start: row.LogStart, checkpoint: row.Checkpoint, end: end, ranges: ranges, since: time.Now(),
+	}
+	for i := range ranges {
+		l.bytes += int64(ranges[i].Size)
+	}
+	return l
 }
 
 // Append adds what was committed last. Ranges come in order, without gaps.
 func (l *Log) Append(r Range) {
 	l.mu.Lock()
+	if len(l.ranges) == 0 {
+		l.since = time.Now()
+	}
 	l.ranges = append(l.ranges, r)
+	l.bytes += int64(r.Size)
 	l.end = r.End()
 	changed := l.changed
 	l.changed = nil
@@ -74,30 +113,99 @@ func (l *Log) Bounds() (start, end uint64) {
 
 // Find returns the ranges that hold the records from offset on, up to about
 // maxBytes, at least one unless offset is the end. The result is a copy.
-func (l *Log) Find(offset uint64, maxBytes int) ([]Range, error) {
+func (l *Log) Find(ctx context.Context, offset uint64, maxBytes int) ([]Range, error) {
+	var found []Range
+	for bytes := 0; ; {
+		more, last, err := l.next(ctx, offset)
+		if err != nil {
+			if len(found) > 0 {
+				return found, nil // what is known serves; the next call reports it
+			}
+			return nil, err
+		}
+		for _, r := range more {
+			if len(found) > 0 && bytes+int(r.Size) > maxBytes {
+				return found, nil
+			}
+			found = append(found, r)
+			bytes += int(r.Size)
+			offset = r.End()
+		}
+		if last {
+			return found, nil
+		}
+	}
+}
+
+// next returns ranges from the one that holds an offset on, which nobody
+// changes, and whether they reach to the end.
+func (l *Log) next(ctx context.Context, offset uint64) (_ []Range, last bool, err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if offset < l.start || offset > l.end {
-		return nil, fmt.Errorf("offset %d: %w: the log has %d to %d", offset, ErrOutOfRange, l.start, l.end)
+		defer l.mu.Unlock()
+		return nil, false, fmt.Errorf("offset %d: %w: the log has %d to %d", offset, ErrOutOfRange, l.start, l.end)
 	}
-	first := sort.Search(len(l.ranges), func(i int) bool { return l.ranges[i].End() > offset })
-	last, bytes := first, 0
-	for last < len(l.ranges) && (last == first || bytes+int(l.ranges[last].Size) <= maxBytes) {
-		bytes += int(l.ranges[last].Size)
-		last++
+	checkpoint := l.checkpoint // whose compactions nobody changes
+	if offset >= checkpoint.End {
+		defer l.mu.Unlock()
+		first := sort.Search(len(l.ranges), func(i int) bool { return l.ranges[i].End() > offset })
+		return l.ranges[first:len(l.ranges):len(l.ranges)], true, nil
 	}
-	return append([]Range(nil), l.ranges[first:last]...), nil
+	l.mu.Unlock()
+	found, err := l.older.find(ctx, l.topic, l.partition, &checkpoint, offset)
+	return found, false, err
 }
 
 // Before returns the range that holds the record before offset, if there is one.
-func (l *Log) Before(offset uint64) (Range, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	i := sort.Search(len(l.ranges), func(i int) bool { return l.ranges[i].End() >= offset })
-	if i == len(l.ranges) || l.ranges[i].Base >= offset {
+func (l *Log) Before(ctx context.Context, offset uint64) (Range, bool) {
+	if offset == 0 {
 		return Range{}, false
 	}
-	return l.ranges[i], true
+	found, _, err := l.next(ctx, offset-1)
+	if err != nil || len(found) == 0 {
+		return Range{}, false
+	}
+	return found[0], true
+}
+
+// Tail is what no compaction has merged yet.
+type Tail struct {
+	// Ranges must not be changed.
+	Ranges []Range
+	Bytes  int64
+	// Since is when the oldest of it came, on this machine's clock, or an earlier
+	// time.
+	Since time.Time
+	// Checkpoint is where it begins.
+	Checkpoint meta.Checkpoint
+}
+
+// Tail returns what is above the checkpoint.
+func (l *Log) Tail() Tail {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Tail{Ranges: slices.Clip(l.ranges), Bytes: l.bytes, Since: l.since, Checkpoint: l.checkpoint}
+}
+
+// Advance notes that the partition's row has another checkpoint or log start:
+// what they cover leaves memory.
+func (l *Log) Advance(row *meta.Partition) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.start = max(l.start, row.LogStart)
+	if row.Checkpoint.End < l.checkpoint.End {
+		return
+	}
+	l.checkpoint = row.Checkpoint
+	first := sort.Search(len(l.ranges), func(i int) bool { return l.ranges[i].End() > l.checkpoint.End })
+	if first == 0 {
+		return
+	}
+	l.ranges = append([]Range(nil), l.ranges[first:]...)
+	l.bytes, l.since = 0, time.Now() // the rest came while this was merged
+	for i := range l.ranges {
+		l.bytes += int64(l.ranges[i].Size)
+	}
 }
 
 // Wait returns nil when there is a record at offset, or the reason why there

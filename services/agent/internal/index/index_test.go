@@ -52,13 +52,13 @@ func TestFind(t *testing.T) {
 				want = append(want, g)
 				bytes += int(g.Size)
 			}
-			got, err := l.Find(offset, limit)
+			got, err := l.Find(t.Context(), offset, limit)
 			if err != nil || !slices.Equal(got, want) || (len(got) == 0) != (offset == end) {
 				t.Fatalf("seed %d: %d bytes from %d: %v, %v, want %v", seed, limit, offset, got, err, want)
 			}
 		}
 		for _, offset := range []uint64{0, start - 1, end + 1, 1 << 63} {
-			if _, err := l.Find(offset, 1000); !errors.Is(err, ErrOutOfRange) {
+			if _, err := l.Find(t.Context(), offset, 1000); !errors.Is(err, ErrOutOfRange) {
 				t.Errorf("seed %d: offset %d of %d to %d: %v", seed, offset, start, end, err)
 			}
 		}
@@ -69,14 +69,14 @@ func TestFind(t *testing.T) {
 func TestFindCopies(t *testing.T) {
 	l := New(0, 0, make([]Range, 0, 10))
 	l.Append(Range{Base: 0, Records: 1})
-	got, err := l.Find(0, 1)
+	got, err := l.Find(t.Context(), 0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got[0].Records = 7
 	_ = append(got, Range{Base: 99})
 	l.Append(Range{Base: 1, Records: 2})
-	if again, err := l.Find(0, 1000); err != nil || len(again) != 2 || again[0].Records != 1 || again[1].Base != 1 {
+	if again, err := l.Find(t.Context(), 0, 1000); err != nil || len(again) != 2 || again[0].Records != 1 || again[1].Base != 1 {
 		t.Errorf("found %v, %v", again, err)
 	}
 }
@@ -107,7 +107,7 @@ func TestWait(t *testing.T) {
 				t.Errorf("closed: %v", err)
 			}
 		}
-		if got, err := l.Find(0, 1000); err != nil || len(got) != 2 {
+		if got, err := l.Find(t.Context(), 0, 1000); err != nil || len(got) != 2 {
 			t.Errorf("a closed log holds %v, %v", got, err)
 		}
 	})
@@ -127,7 +127,7 @@ func TestNoLostWakeUp(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					if got, err := l.Find(next, 1); err != nil || len(got) == 0 || got[0].Base > next {
+					if got, err := l.Find(t.Context(), next, 1); err != nil || len(got) == 0 || got[0].Base > next {
 						t.Errorf("record %d: %v, %v", next, got, err)
 						return
 					}
@@ -156,7 +156,7 @@ func TestNoLostWakeUp(t *testing.T) {
 func TestBefore(t *testing.T) {
 	l := New(10, 16, []Range{{Base: 10, Records: 2}, {Base: 12, Records: 4}})
 	for offset, want := range map[uint64]uint64{10: 0, 11: 10, 12: 10, 13: 12, 16: 12, 17: 0} {
-		if g, ok := l.Before(offset); ok != (want > 0) || g.Base != want {
+		if g, ok := l.Before(t.Context(), offset); ok != (want > 0) || g.Base != want {
 			t.Errorf("before %d: %v, %v", offset, g, ok)
 		}
 	}

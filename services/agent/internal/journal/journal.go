@@ -107,21 +107,19 @@ func same(a, b *meta.Entry) bool {
 	})
 }
 
-// Read yields the rows of a session's journal from a seq on, and reports a gap
-// in them as an error.
+// Read yields the rows of a session's journal from a seq on. A journal has no gaps
+// but where it was trimmed: at its beginning, and behind what landed late where a
+// row was removed, from a sender that had given it up. That is a commit that stood
+// there, and commits nothing that a checkpoint does not cover, or the seal of one
+// who lost against it: rows follow it, and only the last row seals a journal. Any
+// other gap is damage, which its reader must judge.
 func Read(ctx context.Context, store meta.Store, session string, from uint64) iter.Seq2[*meta.Entry, error] {
 	return func(yield func(*meta.Entry, error) bool) {
-		next, first := from, true
 		for row, err := range meta.Query[*meta.Entry](ctx, store, session, from) {
 			if err != nil {
 				yield(nil, fmt.Errorf("read journal %s: %w", session, err))
 				return
 			}
-			if !first && row.Seq != next {
-				yield(nil, fmt.Errorf("read journal %s: row %d is missing: %w", session, next, ErrCorrupt))
-				return
-			}
-			first, next = false, row.Seq+1
 			if !yield(row, nil) {
 				return
 			}
@@ -153,15 +151,15 @@ func Seal(ctx context.Context, store meta.Store, session, by string, from uint64
 // somebody else was faster, the next try goes on from there. The row before
 // *from may be the seal, which an earlier try set without hearing of it.
 func sealOnce(ctx context.Context, store meta.Store, session, by string, from *uint64) (uint64, error) {
-	next := max(*from, 1) - 1
+	next, sealed := max(*from, 1)-1, false
 	for row, err := range Read(ctx, store, session, next) {
 		if err != nil {
 			return 0, err
 		}
-		if row.Seal {
-			return row.Seq, nil
-		}
-		next = row.Seq + 1
+		sealed, next = row.Seal, row.Seq+1
+	}
+	if sealed {
+		return next - 1, nil
 	}
 	*from = next
 	err := store.Create(ctx, &meta.Entry{Session: session, Seq: next, Seal: true, By: by})

@@ -51,7 +51,7 @@ func (r *Rows) Create(ctx context.Context, row meta.Row) error {
 func (r *Rows) Swap(ctx context.Context, row meta.Row) error {
 	return r.write(ctx, row, "swap", func(at place, i int, found bool) error {
 		version := row.Head().Version
-		if found && at.kind == meta.Partitions && mutation.Off(mutation.R11) {
+		if found && at.kind == meta.Partitions && ignoresVersion(r.mu.byHash[at][i], row) {
 			version = r.mu.byHash[at][i].Head().Version
 		}
 		if !found || r.mu.byHash[at][i].Head().Version != version {
@@ -60,6 +60,16 @@ func (r *Rows) Swap(ctx context.Context, row meta.Row) error {
 		r.mu.byHash[at][i] = stamped(row, version+1)
 		return nil
 	})
+}
+
+// ignoresVersion says whether a mutation lets a partition's row be replaced.
+func ignoresVersion(stored, row meta.Row) bool {
+	if mutation.Off(mutation.R11Version) {
+		before, _ := stored.(*meta.Partition)
+		after, _ := row.(*meta.Partition)
+		return before.Owner == after.Owner && before.Epoch == after.Epoch
+	}
+	return mutation.Off(mutation.R11)
 }
 
 // Delete implements meta.Store.

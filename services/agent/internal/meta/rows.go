@@ -13,6 +13,8 @@ const (
 	Sessions   Kind = "sessions"
 	Partitions Kind = "partitions"
 	Journal    Kind = "journal"
+	Index      Kind = "index"
+	Merges     Kind = "merges"
 	Topics     Kind = "topics"
 	Tombstones Kind = "tombstones"
 	Counters   Kind = "counters"
@@ -20,7 +22,7 @@ const (
 
 // Kinds lists all kinds.
 func Kinds() []Kind {
-	return []Kind{Sessions, Partitions, Journal, Topics, Tombstones, Counters}
+	return []Kind{Sessions, Partitions, Journal, Index, Merges, Topics, Tombstones, Counters}
 }
 
 // New returns an empty row of a kind, for a backend to read into.
@@ -32,6 +34,10 @@ func New(kind Kind) (Row, error) {
 		return &Partition{}, nil
 	case Journal:
 		return &Entry{}, nil
+	case Index:
+		return &Run{}, nil
+	case Merges:
+		return &Merge{}, nil
 	case Topics:
 		return &Topic{}, nil
 	case Tombstones:
@@ -90,11 +96,43 @@ type Tenure struct {
 	EndSeq   uint64 `json:"end_seq" dynamodbav:"end_seq"`
 }
 
-// Checkpoint says what compaction has merged: all offsets below End.
+// Checkpoint says what compaction has merged: all offsets below End. Only the
+// index rows that it names count.
 type Checkpoint struct {
 	End uint64 `json:"end" dynamodbav:"end"`
-	// Compaction is the id whose index rows count; empty while there is none.
-	Compaction string `json:"compaction,omitempty" dynamodbav:"compaction,omitempty"`
+	// Bytes is the size of all batches below End, since the log's beginning.
+	Bytes uint64 `json:"bytes,omitempty" dynamodbav:"bytes,omitempty"`
+	// Compactions are those whose index rows lead from LogStart to End, oldest
+	// first.
+	Compactions []Compaction `json:"compactions,omitempty" dynamodbav:"compactions,omitempty"`
+}
+
+// Compaction is one writer of a partition's index. Its rows count as far as
+// they lie below End, and not below the End of the one before it.
+type Compaction struct {
+	ID  uint64 `json:"id" dynamodbav:"id"`
+	End uint64 `json:"end" dynamodbav:"end"`
+}
+
+// Names says whether the checkpoint names the rows of a compaction that begin at
+// an offset.
+func (c *Checkpoint) Names(compaction, base uint64) bool {
+	for i := range c.Compactions {
+		if base < c.Compactions[i].End {
+			return c.Compactions[i].ID == compaction
+		}
+	}
+	return false
+}
+
+// At returns the compaction whose rows hold an offset; ok is false from End on.
+func (c *Checkpoint) At(offset uint64) (_ Compaction, ok bool) {
+	for _, g := range c.Compactions {
+		if offset < g.End {
+			return g, true
+		}
+	}
+	return Compaction{}, false
 }
 
 // Partition is who may append to a partition, and where its log stands. It is
@@ -121,7 +159,8 @@ type Partition struct {
 	Tenures []Tenure `json:"tenures,omitempty" dynamodbav:"tenures,omitempty"`
 	// State is the key of the object that holds the retry state of all
 	// producers as it was when the partition was released or checkpointed;
-	// what was committed at StateEnd or later is not in it.
+	// what was committed at StateEnd or later is not in it. StateEnd is never
+	// below Checkpoint.End.
 	State    string `json:"state,omitempty" dynamodbav:"state,omitempty"`
 	StateEnd uint64 `json:"state_end,omitempty" dynamodbav:"state_end,omitempty"`
 }
@@ -166,6 +205,65 @@ func (*Entry) Kind() Kind { return Journal }
 // Key implements Row.
 func (e *Entry) Key() Key { return Key{Hash: e.Session, Range: e.Seq} }
 
+// Run is a row of the index: records of one partition that stand, in one piece,
+// in an object that a compaction wrote.
+type Run struct {
+	Header
+	// Log is the partition and the compaction; see RunHash.
+	Log string `json:"log" dynamodbav:"log"`
+	// Last is the offset of the last record, and Base that of the first. Rows are
+	// sorted by Last: the first from an offset on is the one that holds it.
+	Last uint64 `json:"last" dynamodbav:"last"`
+	Base uint64 `json:"base" dynamodbav:"base"`
+	// Object is the key of the object, and Size its length; At is where the run
+	// begins in it.
+	Object string `json:"object" dynamodbav:"object"`
+	Size   int64  `json:"size" dynamodbav:"size"`
+	At     uint64 `json:"at" dynamodbav:"at"`
+	// Blocks divide the run into pieces to read at a time, packed (see package
+	// index).
+	Blocks []byte `json:"blocks" dynamodbav:"blocks"`
+	// Total is the size of all batches of the partition up to Last, since the
+	// log's beginning.
+	Total uint64 `json:"total" dynamodbav:"total"`
+	// MaxTimestamp is the latest of the records', in ms since the epoch.
+	MaxTimestamp int64 `json:"max_timestamp" dynamodbav:"max_timestamp"`
+	// MergedMillis is when the row was made, by its writer's clock: retention
+	// counts from there.
+	MergedMillis int64 `json:"merged_ms" dynamodbav:"merged_ms"`
+}
+
+// Kind implements Row.
+func (*Run) Kind() Kind { return Index }
+
+// Key implements Row.
+func (r *Run) Key() Key { return Key{Hash: r.Log, Range: r.Last} }
+
+// RunHash is the hash key of the rows that one compaction wrote for a partition.
+func RunHash(topic, partition uint32, compaction uint64) string {
+	return fmt.Sprintf("%d/%d/%016x", topic, partition, compaction)
+}
+
+// Merge is an object that a session's compaction writes, and of what it says that
+// it is part. It stands before the object does and goes after it, so that none
+// is ever forgotten.
+type Merge struct {
+	Header
+	Session string `json:"session" dynamodbav:"session"`
+	// Number counts the session's merges.
+	Number uint64 `json:"number" dynamodbav:"number"`
+	// Object is the object's key.
+	Object string `json:"object" dynamodbav:"object"`
+	// Parts are the runs in it, packed (see package index).
+	Parts []byte `json:"parts" dynamodbav:"parts"`
+}
+
+// Kind implements Row.
+func (*Merge) Kind() Kind { return Merges }
+
+// Key implements Row.
+func (m *Merge) Key() Key { return Key{Hash: m.Session, Range: m.Number} }
+
 // Topic names a log. Everything else refers to its id. The row outlives the
 // topic, marked as deleted, so that its version tells a topic from a later one
 // of the same name.
@@ -175,6 +273,10 @@ type Topic struct {
 	ID         uint32 `json:"id" dynamodbav:"id"`
 	Partitions uint32 `json:"partitions" dynamodbav:"partitions"`
 	Deleted    bool   `json:"deleted,omitempty" dynamodbav:"deleted,omitempty"`
+	// RetentionMillis is how long records are kept at least, RetentionBytes how
+	// much of each partition; 0 is without limit. What either lets go is removed.
+	RetentionMillis int64 `json:"retention_ms,omitempty" dynamodbav:"retention_ms,omitempty"`
+	RetentionBytes  int64 `json:"retention_bytes,omitempty" dynamodbav:"retention_bytes,omitempty"`
 }
 
 // Kind implements Row.
@@ -189,6 +291,8 @@ type Tombstone struct {
 	Header
 	Topic uint32 `json:"topic" dynamodbav:"topic"`
 	Name  string `json:"name" dynamodbav:"name"`
+	// Cleaned says that the topic's partitions are gone, and what they named.
+	Cleaned bool `json:"cleaned,omitempty" dynamodbav:"cleaned,omitempty"`
 }
 
 // Kind implements Row.

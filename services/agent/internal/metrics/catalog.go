@@ -51,6 +51,34 @@ func Catalog() []Metric {
 			Help:   "What the requests to the stores cost, in US dollars, by list prices.",
 			values: func(s *snapshot) map[string]float64 { return one(s.cost) },
 		},
+		count("merged_objects_total", "MergedObjects", "Large objects that compaction wrote and a checkpoint names.", func(s *snapshot) *atomic.Uint64 { return &s.MergedObjects }),
+		volume("merged_bytes_total", "MergedBytes", "Bytes of batches that compaction merged.", func(s *snapshot) *atomic.Uint64 { return &s.MergedBytes }),
+		count("merge_reads_total", "MergeReads", "Requests that compaction read segments with.", func(s *snapshot) *atomic.Uint64 { return &s.MergeReads }),
+		volume("retained_bytes_total", "RetentionBytes", "Bytes of batches that retention let go.", func(s *snapshot) *atomic.Uint64 { return &s.RetainedBytes }),
+		gauge("compaction_backlog_bytes", "CompactionBacklog", "Bytes", "Bytes of batches that wait to be merged.", func(s *snapshot) float64 {
+			bytes, _ := s.Backlog()
+			return float64(bytes)
+		}),
+		gauge("compaction_backlog_seconds", "CompactionBacklogAge", "Seconds", "How long the oldest of them waits.", func(s *snapshot) float64 {
+			_, age := s.Backlog()
+			return age.Seconds()
+		}),
+		count("removed_rows_total", "RemovedRows", "Rows that clean-up removed.", func(s *snapshot) *atomic.Uint64 { return &s.RemovedRows }),
+		count("removed_objects_total", "RemovedObjects", "Objects that clean-up removed.", func(s *snapshot) *atomic.Uint64 { return &s.RemovedObjects }),
+		volume("removed_bytes_total", "RemovedBytes", "Bytes of the objects that clean-up removed.", func(s *snapshot) *atomic.Uint64 { return &s.RemovedBytes }),
+		gauge("cleanup_backlog_bytes", "CleanupBacklog", "Bytes", "Bytes of objects that can be removed and wait for it.", func(s *snapshot) float64 {
+			_, bytes, _ := s.Leftover()
+			return float64(bytes)
+		}),
+		gauge("cleanup_backlog_seconds", "CleanupBacklogAge", "Seconds", "How long the oldest of them waits, of rows as well; the grace is part of it.", func(s *snapshot) float64 {
+			_, _, age := s.Leftover()
+			return age.Seconds()
+		}),
+		{
+			Name: "lease_moves_total", Cloud: "LeaseMoves_%s", Unit: "Count", Label: "kind",
+			Help:   "Partitions that changed owners, as this agent did it: acquired from nobody, taken_over from a dead session, handed_over in good order.",
+			values: func(s *snapshot) map[string]float64 { return floats(s.LeaseMoves()) },
+		},
 		gauge("buffered_bytes", "BufferedBytes", "Bytes", "Memory of batches that are not committed yet.", func(s *snapshot) float64 { return float64(s.BufferedBytes) }),
 		gauge("buffer_limit_bytes", "BufferLimit", "Bytes", "Where producers are refused.", func(s *snapshot) float64 { return float64(s.BufferLimit) }),
 		gauge("buffer_used_ratio", "BufferUsed", "Percent", "Buffered bytes as a share of their limit; CloudWatch gets percents.", func(s *snapshot) float64 {

@@ -123,7 +123,7 @@ func emf(t *testing.T, line []byte) (at time.Time, metrics map[string][]float64)
 	if len(d.Metrics) > 100 { // CloudWatch's limit
 		t.Errorf("%d metrics", len(d.Metrics))
 	}
-	units := []string{"Count", "Bytes", "Milliseconds", "Percent", "None"}
+	units := []string{"Count", "Bytes", "Milliseconds", "Seconds", "Percent", "None"}
 	metrics = map[string][]float64{}
 	for _, m := range d.Metrics {
 		var one float64

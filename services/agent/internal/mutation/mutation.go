@@ -28,4 +28,16 @@ const (
 	R8 Rule = "R8"
 	// R11: a partition's row is replaced whatever its version is.
 	R11 Rule = "R11"
+	// R11Version: while a partition keeps its owner and epoch, its row is replaced
+	// whatever its version is.
+	R11Version Rule = "R11Version"
+	// Unnamed: an index row counts although no checkpoint names its compaction.
+	Unnamed Rule = "Unnamed"
+	// TrimEarly: a journal row may go before a checkpoint covers it (R10).
+	TrimEarly Rule = "TrimEarly"
+	// RemoveByAge: an object that no row names is removed by its age, whether its
+	// session is finished or not (R10).
+	RemoveByAge Rule = "RemoveByAge"
+	// SealByAge: a seal goes like any row (R10).
+	SealByAge Rule = "SealByAge"
 )

@@ -19,7 +19,7 @@ type ranges struct {
 	ahead int64 // bytes of what nobody has asked for yet
 }
 
-// half is a list of cached, the most recently used first.
+// half is a list of cached, the most recently used first, or added.
 type half struct {
 	order list.List
 	bytes int64
@@ -37,7 +37,8 @@ func newRanges(limit int64) *ranges {
 }
 
 // get returns a range. Asking for one that was asked for before, other than to
-// go on with it, ends its probation.
+// go on with it, ends its probation. Asking for the first time does not make it
+// younger: it would outlive its successors, which are still to be asked for.
 func (c *ranges) get(id rangeID, goesOn bool) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,9 +47,14 @@ func (c *ranges) get(id rangeID, goesOn bool) []byte {
 		return nil
 	}
 	v := valueOf(e)
+	if !v.asked {
+		v.asked = true
+		c.ahead -= int64(len(v.b))
+		e.Value = v
+		return v.b
+	}
 	c.removeLocked(e)
-	v.again = v.again || v.asked && !goesOn
-	v.asked = true
+	v.again = v.again || !goesOn
 	c.insertLocked(v)
 	for c.again.bytes > c.limit {
 		last := valueOf(c.again.order.Back())

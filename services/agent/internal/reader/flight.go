@@ -9,8 +9,12 @@ import (
 )
 
 // AheadBytes is how much is read ahead of a reader, and the most that one
-// request asks for, unless one range is larger.
+// request asks for, unless one range is larger, or the object ends soon.
 const AheadBytes = 8 << 20
+
+// aheadRest is how much more one request asks for, rather than to leave so little
+// of an object to another.
+const aheadRest = AheadBytes / 4
 
 // aheadRequests bounds how many requests are begun ahead of one reader.
 const aheadRequests = 16
@@ -86,10 +90,10 @@ func (r *Reader) get(group []*flight) {
 // Ahead begins to read the ranges that a fetch of so many bytes from an offset
 // on is about to ask for and, for a reader that goes through the log in order,
 // what follows. It does not wait.
-func (r *Reader) Ahead(log *index.Log, ranges []index.Range, offset uint64, maxBytes int) {
+func (r *Reader) Ahead(ctx context.Context, log *index.Log, ranges []index.Range, offset uint64, maxBytes int) {
 	now := len(ranges)
-	if before, ok := log.Before(offset); ok && r.ranges.wasAsked(idOf(before)) {
-		if more, err := log.Find(offset, maxBytes+AheadBytes); err == nil {
+	if before, ok := log.Before(ctx, offset); ok && r.ranges.wasAsked(idOf(before)) {
+		if more, err := log.Find(ctx, offset, maxBytes+AheadBytes+2*aheadRest); err == nil {
 			ranges = more
 		}
 	}
@@ -112,16 +116,13 @@ func (r *Reader) begin(ranges []index.Range, now int) {
 	if first > now || r.life.Err() != nil {
 		return
 	}
-	room := min(AheadBytes, r.ranges.aheadRoom()-r.aheadLocked())
+	missing := ranges[first:]
 	var groups [][]*flight
-	for _, g := range ranges[first:] {
-		if room -= int64(g.Size); room < 0 {
-			break
-		}
-		if r.hereLocked(g) {
+	for i := range window(missing, now-first, r.ranges.aheadRoom()-r.aheadLocked()) {
+		if r.hereLocked(missing[i]) {
 			continue
 		}
-		f := &flight{id: idOf(g), done: make(chan struct{})}
+		f := &flight{id: idOf(missing[i]), done: make(chan struct{})}
 		if last := len(groups) - 1; last >= 0 && f.id.follows(groups[last]) {
 			groups[last] = append(groups[last], f)
 		} else if len(groups) == aheadRequests {
@@ -133,6 +134,42 @@ func (r *Reader) begin(ranges []index.Range, now int) {
 	for _, group := range groups {
 		r.beginLocked(group)
 	}
+}
+
+// window is how many ranges are read in one go, as far as there is room, of which
+// a reader wants the first now: AheadBytes, and the rest of the object if that is
+// little. It ends with the object before where it would only begin another.
+func window(ranges []index.Range, now int, room int64) (n int) {
+	bytes := int64(0)
+	for n < len(ranges) && bytes+int64(ranges[n].Size) <= min(room, AheadBytes) {
+		bytes += int64(ranges[n].Size)
+		n++
+	}
+	if n == 0 {
+		return 0
+	}
+	rest, end := int64(0), n
+	for end < len(ranges) && rest <= aheadRest && adjoin(ranges[end-1], ranges[end]) {
+		rest += int64(ranges[end].Size)
+		end++
+	}
+	if rest == 0 || rest <= min(aheadRest, room-bytes) {
+		return end
+	}
+	before, border := bytes, n
+	for border > 0 && (border == n || adjoin(ranges[border-1], ranges[border])) {
+		border--
+		before -= int64(ranges[border].Size)
+	}
+	if before >= AheadBytes/2 && border >= now {
+		return border
+	}
+	return n
+}
+
+// adjoin tells whether b begins where a ends, in the same object.
+func adjoin(a, b index.Range) bool {
+	return a.Segment.Key == b.Segment.Key && uint64(a.At)+uint64(a.Size) == uint64(b.At)
 }
 
 // follows tells whether a range begins where a group of them ends.

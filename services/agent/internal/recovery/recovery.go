@@ -42,6 +42,9 @@ type Partition struct {
 // few times; then the partitions that need it have an Err. Run itself fails only
 // when ctx ends.
 func Run(ctx context.Context, rows meta.Store, objects objstore.Store, partitions []*meta.Partition) ([]*Partition, error) {
+	if mutation.Off(mutation.Unnamed) {
+		partitions = countUnnamed(ctx, rows, partitions)
+	}
 	found := make([]*Partition, len(partitions))
 	wanted := tenures{}
 	for i, row := range partitions {
@@ -69,6 +72,7 @@ type sessionTenures struct {
 	from       uint64 // the lowest seq that matters
 	to         uint64 // no seq from here on matters; open while the seal ends it
 	partitions map[tenureID]*Partition
+	matters    bool // a row was read that no checkpoint covers
 }
 
 // open is the end of a journal that is read to its seal.
@@ -123,12 +127,20 @@ func (w *sessionTenures) readFrom(ctx context.Context, rows meta.Store, session 
 	if *next >= w.to {
 		return nil
 	}
+	late := false // the row before is a seal, and one follows it
 	for row, err := range journal.Read(ctx, rows, session, *next) {
 		if err != nil {
 			return err
 		}
+		if row.Seq != *next && w.matters {
+			return fmt.Errorf("read journal %s: row %d is missing: %w", session, *next, journal.ErrCorrupt)
+		}
+		if late && w.matters {
+			return fmt.Errorf("read journal %s: row %d follows its seal: %w", session, row.Seq, journal.ErrCorrupt)
+		}
+		*next, late = row.Seq, row.Seal
 		if row.Seal {
-			return nil
+			continue // the last row, or one that landed late where rows were trimmed
 		}
 		if err := w.take(row); err != nil {
 			return fmt.Errorf("journal %s at %d: %w", session, row.Seq, err)
@@ -149,19 +161,19 @@ func (w *sessionTenures) fail(err error) {
 
 func (w *sessionTenures) take(row *meta.Entry) error {
 	for i := range row.Segments {
-		if err := w.takeSegment(&row.Segments[i]); err != nil {
+		if err := w.takeSegment(row, &row.Segments[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *sessionTenures) takeSegment(s *meta.Segment) error {
+func (w *sessionTenures) takeSegment(row *meta.Entry, s *meta.Segment) error {
 	commits, err := journal.ParseCommits(s.Commits)
 	if err != nil {
 		return err
 	}
-	object := &index.Segment{Key: s.Key, Size: s.Size}
+	object := &index.Segment{Key: s.Key, Size: s.Size, Session: row.Session, Seq: row.Seq}
 	at := uint64(segment.HeaderSize)
 	for _, c := range commits {
 		if mutation.Off(mutation.R5) {
@@ -169,8 +181,10 @@ func (w *sessionTenures) takeSegment(s *meta.Segment) error {
 		}
 		p := w.partitions[tenureID{flush.ID{Topic: c.Topic, Partition: c.Partition}, c.Epoch}]
 		if p != nil {
+			w.matters = w.matters || c.Base+uint64(c.Records) > p.Row.Checkpoint.End
 			p.Ranges = append(p.Ranges, index.Range{
 				Base: c.Base, Records: c.Records, At: uint32(at), Size: c.Size, Segment: object, State: c.State,
+				MaxTimestamp: index.UnknownTimestamp,
 			})
 		}
 		at += uint64(c.Size)

@@ -463,3 +463,41 @@ func TestReadsOnce(t *testing.T) {
 		p.knows(t, encode(1, 0, 1), 0)
 	}
 }
+
+// A row that was trimmed and came back, from a try that landed late, commits what
+// the checkpoint covers: the gap behind it is no damage.
+func TestRowThatCameBack(t *testing.T) {
+	w := newWorld(t)
+	w.commit(sessionA, part{epoch: 1, base: 0, batches: [][]byte{encode(1, 0, 10)}})
+	w.next[sessionA] += 5
+	w.commit(sessionA, part{epoch: 1, base: 30, batches: [][]byte{encode(1, 1, 10)}})
+	w.seal(sessionA)
+	if p := w.must(&meta.Partition{Owner: sessionA, Epoch: 1, Checkpoint: meta.Checkpoint{End: 30}, State: "", StateEnd: 0}); p.End != 40 || len(p.Ranges) != 1 {
+		t.Errorf("up to %d: %q", p.End, describe(p.Ranges))
+	}
+}
+
+// A seal that landed late where rows were trimmed ends nothing: what was committed
+// after it is found. A seal with rows behind it in a journal that was not trimmed
+// there is damage.
+func TestSealThatCameLate(t *testing.T) {
+	for _, covered := range []uint64{30, 0} {
+		w := newWorld(t)
+		if covered == 0 {
+			w.commit(sessionA, part{epoch: 1, base: 0, batches: [][]byte{encode(1, 0, 30)}})
+		} else {
+			w.next[sessionA]++
+		}
+		w.seal(sessionA)
+		w.next[sessionA] = 3
+		w.commit(sessionA, part{epoch: 1, base: 30, batches: [][]byte{encode(1, 1, 10)}})
+		w.seal(sessionA)
+		found, err := Run(t.Context(), w.rows, w.objects, []*meta.Partition{{Topic: 1, Owner: sessionA, Epoch: 1, Checkpoint: meta.Checkpoint{End: covered}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := found[0]; covered == 0 != errors.Is(p.Err, journal.ErrCorrupt) || covered > 0 && (p.End != 40 || p.EndSeq != 4) {
+			t.Errorf("covered to %d: up to %d, row %d, %v", covered, p.End, p.EndSeq, p.Err)
+		}
+	}
+}

@@ -17,7 +17,7 @@ import (
 )
 
 // parallelGets is how many footers are read at a time.
-const parallelGets = 16
+const parallelGets = 64
 
 // tailBytes is how much of an object's end is read at first: nearly every
 // footer fits.

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ func (s *consumerServer) fetch(ctx context.Context, req *streamhousev1.FetchRequ
 	if err != nil {
 		return 0, 0, err
 	}
-	h, tenure, err := s.tenure(ctx, req.GetTopic(), req.GetPartition())
+	h, tenure, err := s.tenure(ctx, req, req.TopicId)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -113,16 +114,58 @@ func (s *consumerServer) fetch(ctx context.Context, req *streamhousev1.FetchRequ
 		return 0, 0, err
 	}
 	defer s.fetches.Release(int64(maxBytes))
-	start, end = tenure.Index.Bounds()
-	ranges, err := tenure.Index.Find(req.GetOffset(), maxBytes)
-	if errors.Is(err, index.ErrOutOfRange) {
-		return 0, 0, outOfRange(req.GetOffset(), start, end)
+	for try := 0; ; try++ {
+		start, end = tenure.Index.Bounds()
+		err = s.fetchOnce(ctx, h, tenure, req.GetOffset(), maxBytes, each)
+		if errors.Is(err, index.ErrOutOfRange) {
+			return 0, 0, outOfRange(req.GetOffset(), start, end)
+		}
+		var gone *goneError
+		if !errors.As(err, &gone) {
+			return start, end, err
+		}
+		if err := s.stale(ctx, h, tenure); err != nil || try == staleTries {
+			return 0, 0, cmp.Or(err, gone.refusal)
+		}
 	}
+}
+
+// staleTries is how often a fetch begins again that found an object gone. It was
+// merged into another while the fetch was under way, or it is lost.
+const staleTries = 2
+
+func (s *consumerServer) fetchOnce(ctx context.Context, h *host.Host, tenure *flush.Tenure, offset uint64, maxBytes int, each func(base uint64, b []byte) error) error {
+	ranges, err := tenure.Index.Find(ctx, offset, maxBytes)
 	if err != nil {
-		return 0, 0, err
+		return lostRow(err, offset)
 	}
-	h.Reader.Ahead(tenure.Index, ranges, req.GetOffset(), maxBytes)
-	return start, end, readRanges(ctx, h, ranges, req.GetOffset(), maxBytes, each)
+	h.Reader.Ahead(ctx, tenure.Index, ranges, offset, maxBytes)
+	return readRanges(ctx, h, ranges, offset, maxBytes, each)
+}
+
+// lostRow tells an index that is not as it should be from a store that could not
+// be read.
+func lostRow(err error, offset uint64) error {
+	if errors.Is(err, index.ErrCorrupt) {
+		return &goneError{reason.New(reason.CorruptSegment, "offset %d is not found: %v", offset, err)}
+	}
+	return err
+}
+
+// goneError says that what the index names is not there.
+type goneError struct{ refusal error }
+
+func (e *goneError) Error() string { return e.refusal.Error() }
+
+// stale refuses a reader of a partition that has another owner by now: what its
+// index here names may be merged and removed. The row tells, not this agent's
+// own idea of its lease (R9).
+func (s *consumerServer) stale(ctx context.Context, h *host.Host, t *flush.Tenure) error {
+	owns, err := h.Owns(ctx, t)
+	if err == nil && !owns {
+		err = s.hint(t.ID, reason.New(reason.NotOwner, "this agent does not own partition %d of topic %d any more", t.Partition, t.Topic))
+	}
+	return err
 }
 
 func fetchLimits(req *streamhousev1.FetchRequest) (maxBytes int, wait time.Duration, err error) {
@@ -166,37 +209,52 @@ func outOfRange(offset, start, end uint64) error {
 func readRanges(ctx context.Context, h *host.Host, ranges []index.Range, offset uint64, maxBytes int, each func(base uint64, b []byte) error) error {
 	size := 0
 	for _, r := range ranges {
-		b, err := h.Reader.Read(ctx, r, offset)
-		if err != nil {
-			return damage(err, r.Segment.Key, r.Base)
+		more, err := readRange(ctx, h, r, offset, func(base uint64, b []byte) (bool, error) {
+			if size > 0 && size+len(b) > maxBytes {
+				return false, nil
+			}
+			size += len(b)
+			return true, pass(base, b, each)
+		})
+		var gone *goneError
+		if errors.As(err, &gone) && size > 0 {
+			return nil // the next fetch begins here
 		}
-		base := r.Base
-		damaged := func(err error) error {
-			h.Reader.Forget(r)
-			return damage(err, r.Segment.Key, base)
-		}
-		for len(b) > 0 {
-			header, err := batch.ParseHeader(b)
-			if err == nil && int(header.Size) > len(b) {
-				err = fmt.Errorf("%w: it is cut off", batch.ErrCorrupt)
-			}
-			if err != nil {
-				return damaged(err)
-			}
-			if base+uint64(header.Records) > offset {
-				if size > 0 && size+int(header.Size) > maxBytes {
-					return nil
-				}
-				size += int(header.Size)
-				if err := pass(base, b[:header.Size:header.Size], each); err != nil {
-					return damaged(err)
-				}
-			}
-			base += uint64(header.Records)
-			b = b[header.Size:]
+		if err != nil || !more {
+			return err
 		}
 	}
 	return nil
+}
+
+// readRange cuts a range into batches and calls each with those that reach
+// beyond an offset, unchecked but for their headers, until it wants no more. An
+// error of each stands for damage.
+func readRange(ctx context.Context, h *host.Host, r index.Range, offset uint64, each func(base uint64, b []byte) (more bool, err error)) (more bool, err error) {
+	b, err := h.Reader.Read(ctx, r, offset)
+	if errors.Is(err, objstore.ErrNotFound) {
+		return false, &goneError{damage(err, r.Segment.Key, r.Base)}
+	}
+	if err != nil {
+		return false, damage(err, r.Segment.Key, r.Base)
+	}
+	base := r.Base
+	for more = true; more && len(b) > 0; {
+		header, err := batch.ParseHeader(b)
+		if err == nil && int(header.Size) > len(b) {
+			err = fmt.Errorf("%w: it is cut off", batch.ErrCorrupt)
+		}
+		if err == nil && base+uint64(header.Records) > offset {
+			more, err = each(base, b[:header.Size:header.Size])
+		}
+		if err != nil {
+			h.Reader.Forget(r)
+			return false, damage(err, r.Segment.Key, base)
+		}
+		base += uint64(header.Records)
+		b = b[header.Size:]
+	}
+	return more, nil
 }
 
 // pass hands a batch on that is as it was when it was written.

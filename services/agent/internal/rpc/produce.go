@@ -18,7 +18,7 @@ type producerServer struct {
 // Produce encodes plain records into a batch and waits until it is durable.
 // The batch goes its way whatever becomes of the call.
 func (s *producerServer) Produce(ctx context.Context, req *streamhousev1.ProduceRequest) (*streamhousev1.ProduceResponse, error) {
-	h, tenure, err := s.tenure(ctx, req.GetTopic(), req.GetPartition())
+	h, tenure, err := s.tenure(ctx, req, req.TopicId)
 	if err != nil {
 		return nil, refuse(ctx, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/streamhouse/streamhouse/proto/reason"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
+	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 )
 
 // pushOut fills the memory for recent segments with others, by two commits.
@@ -57,6 +58,36 @@ func TestFetchOfMissingSegment(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		a.holds(1)
+	})
+}
+
+// An agent whose partition another one has taken over, and does not know it yet,
+// may look for what was merged and removed meanwhile: its readers are sent on, and
+// not told that the log is damaged.
+func TestGoneAtAnotherOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := serve(t, faults.Plan{})
+		a.append(0, encode(1, 0, 1, 10))
+		var keys []string
+		for info, err := range a.objects.List(t.Context(), "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, info.Key)
+		}
+		a.pushOut()
+		row := &meta.Partition{Topic: a.topic.GetId()}
+		if err := a.rows.Get(t.Context(), row); err != nil {
+			t.Fatal(err)
+		}
+		row.Owner, row.Epoch = "another", row.Epoch+1
+		if err := errors.Join(a.rows.Swap(t.Context(), row), a.objects.Delete(t.Context(), keys...)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := a.consume.Fetch(t.Context(), &streamhousev1.FetchRequest{Topic: "t"})
+		if e := reason.From(err); e == nil || !errors.Is(e, reason.NotOwner) {
+			t.Errorf("got %v", err)
+		}
 	})
 }
 

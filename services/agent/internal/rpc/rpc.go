@@ -121,27 +121,35 @@ func (s *Services) owner() (*host.Host, error) {
 	return nil, reason.New(reason.NotOwner, "the agent has not joined its store yet and holds no lease: try again")
 }
 
-// tenure finds the partition of a topic that this agent owns.
-func (s *listening) tenure(ctx context.Context, topic string, partition uint32) (*host.Host, *flush.Tenure, error) {
+// named is a request that names a partition by its topic's name.
+type named interface {
+	GetTopic() string
+	GetPartition() uint32
+}
+
+// tenure finds the partition of a topic that this agent owns. With an id, no
+// other topic of the name is meant.
+func (s *listening) tenure(ctx context.Context, req named, topic *uint32) (*host.Host, *flush.Tenure, error) {
 	h, err := s.owner()
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := s.catalog.ByName(ctx, topic)
+	t, err := s.catalog.Named(ctx, req.GetTopic(), topic)
 	if err != nil {
 		return nil, nil, err
 	}
-	own := h.Pipeline.Tenure(flush.ID{Topic: t.ID, Partition: partition})
+	id := flush.ID{Topic: t.ID, Partition: req.GetPartition()}
+	own := h.Pipeline.Tenure(id)
 	if own == nil {
-		return nil, nil, s.hint(flush.ID{Topic: t.ID, Partition: partition}, s.notOwner(t, partition))
+		return nil, nil, s.hint(id, s.notOwner(ctx, t, id.Partition))
 	}
 	return h, own, nil
 }
 
 // notOwner tells a partition that is elsewhere from one that does not exist.
-func (s *Services) notOwner(t *meta.Topic, partition uint32) error {
-	if partition >= t.Partitions {
-		return reason.New(reason.UnknownTopic, "topic %q has the partitions 0 to %d, not %d", t.Name, t.Partitions-1, partition)
+func (s *Services) notOwner(ctx context.Context, t *meta.Topic, partition uint32) error {
+	if _, err := s.catalog.With(ctx, t, partition); err != nil {
+		return err
 	}
 	return reason.New(reason.NotOwner, "this agent holds no lease for partition %d of topic %q", partition, t.Name)
 }

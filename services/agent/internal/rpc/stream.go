@@ -105,8 +105,8 @@ func (s *producerServer) explain(ctx context.Context, id flush.ID, notOwner erro
 	case err != nil: // that it is not ours is true whatever the store would say
 		return notOwner
 	}
-	if id.Partition >= t.Partitions {
-		return s.notOwner(t, id.Partition)
+	if _, err := s.catalog.With(ctx, t, id.Partition); errors.Is(err, reason.UnknownTopic) {
+		return err
 	}
 	return notOwner
 }

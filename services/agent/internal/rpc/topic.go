@@ -3,12 +3,14 @@ package rpc
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
 	"github.com/streamhouse/streamhouse/services/agent/internal/host"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
+	"github.com/streamhouse/streamhouse/services/agent/internal/topics"
 )
 
 type topicServer struct {
@@ -23,8 +25,11 @@ func (s *topicServer) CreateTopic(ctx context.Context, req *streamhousev1.Create
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.catalog.Create(ctx, req.GetName(), req.GetPartitionCount())
-	if err != nil {
+	t := &meta.Topic{
+		Name: req.GetName(), Partitions: req.GetPartitionCount(),
+		RetentionMillis: req.GetRetentionMs(), RetentionBytes: req.GetRetentionBytes(),
+	}
+	if err := s.catalog.Make(ctx, t); err != nil {
 		return nil, refuse(ctx, err)
 	}
 	if err := h.Await(ctx, t); err != nil {
@@ -33,8 +38,31 @@ func (s *topicServer) CreateTopic(ctx context.Context, req *streamhousev1.Create
 	return &streamhousev1.CreateTopicResponse{Topic: describe(t)}, nil
 }
 
+// UpdateTopic returns once the partitions that it added can be written to.
+func (s *topicServer) UpdateTopic(ctx context.Context, req *streamhousev1.UpdateTopicRequest) (*streamhousev1.UpdateTopicResponse, error) {
+	h, err := s.current()
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.catalog.Update(ctx, req.GetName(), topics.Change{
+		ID: req.Id, Partitions: req.PartitionCount, RetentionMillis: req.RetentionMs, RetentionBytes: req.RetentionBytes,
+	})
+	if err != nil {
+		return nil, refuse(ctx, err)
+	}
+	h.WakeOthers()
+	if req.PartitionCount != nil {
+		if err := h.Await(ctx, t); err != nil {
+			return nil, refuse(ctx, err)
+		}
+	}
+	return &streamhousev1.UpdateTopicResponse{Topic: describe(t)}, nil
+}
+
 func describe(t *meta.Topic) *streamhousev1.Topic {
-	return &streamhousev1.Topic{Name: t.Name, Id: t.ID, PartitionCount: t.Partitions}
+	return &streamhousev1.Topic{
+		Name: t.Name, Id: t.ID, PartitionCount: t.Partitions, RetentionMs: t.RetentionMillis, RetentionBytes: t.RetentionBytes,
+	}
 }
 
 func (s *topicServer) ListTopics(ctx context.Context, _ *streamhousev1.ListTopicsRequest) (*streamhousev1.ListTopicsResponse, error) {
@@ -63,6 +91,7 @@ func (s *topicServer) DeleteTopic(ctx context.Context, req *streamhousev1.Delete
 			h.Drop(own)
 		}
 	}
+	h.WakeOthers() // what they remember leads to the dead topic
 	return &streamhousev1.DeleteTopicResponse{}, nil
 }
 
@@ -141,7 +170,10 @@ func (s *topicServer) locate(ctx context.Context, owners map[string]*meta.Sessio
 	owner := owners[p.GetOwner()]
 	if owner == nil {
 		owner = &meta.Session{ID: p.GetOwner()}
-		if err := s.rows.Get(ctx, owner); err != nil {
+		err := s.rows.Get(ctx, owner)
+		if errors.Is(err, meta.ErrNotFound) {
+			owner.Sealed = true // its row goes some time after that
+		} else if err != nil {
 			return err
 		}
 		owners[p.GetOwner()] = owner

@@ -73,7 +73,7 @@ type Section struct {
 type Footer struct {
 	// Version to write, 0 for the oldest. ParseFooter does not set it.
 	Version int
-	// Number counts its session's flushes, from 0.
+	// Number counts its session's objects, from 0.
 	Number uint64
 	// Sections are sorted by topic, then partition, each pair once. They follow
 	// each other from HeaderSize on, without gaps.

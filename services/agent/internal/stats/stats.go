@@ -20,8 +20,14 @@ type Stats struct {
 	// Requests that failed, and of them those that were told to slow down.
 	PutErrors, CommitErrors, ReadErrors, WriteErrors, Throttled atomic.Uint64
 
+	// Partitions that became this agent's, from nobody or from a dead session, and
+	// those that it gave up in good order.
+	Acquired, TakenOver, HandedOver atomic.Uint64
+
 	PutLatency, CommitLatency, AckLatency Latency
 	BatchSize, SegmentSize                Histogram
+	Background
+
 	// Refusals counts what producers and readers were refused, by reason.
 	Refusals Labelled
 }
@@ -95,4 +101,18 @@ func (s *Stats) Requests() map[string]uint64 {
 		"put": s.Puts.Load(), "get": s.Gets.Load(), "list": s.Lists.Load(), "delete": s.Deletes.Load(),
 		"read": s.RowReads.Load(), "write": s.RowWrites.Load(),
 	}
+}
+
+// LeaseAcquired implements host.Counters.
+func (s *Stats) LeaseAcquired(takenOver bool) {
+	s.count(!takenOver, &s.Acquired)
+	s.count(takenOver, &s.TakenOver)
+}
+
+// LeasesReleased implements host.Counters.
+func (s *Stats) LeasesReleased(n int) { s.HandedOver.Add(uint64(n)) }
+
+// LeaseMoves lists the partitions that changed owners by how they did.
+func (s *Stats) LeaseMoves() map[string]uint64 {
+	return map[string]uint64{"acquired": s.Acquired.Load(), "taken_over": s.TakenOver.Load(), "handed_over": s.HandedOver.Load()}
 }

@@ -60,6 +60,11 @@ func (c *Catalog) Refresh(ctx context.Context) ([]*meta.Topic, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all = slices.DeleteFunc(all, func(t *meta.Topic) bool { return c.gone[t.ID] }) // since it was read
+	for i, t := range all {
+		if known := c.byID[t.ID]; known != nil && known.Version > t.Version {
+			all[i] = known // it was changed since it was read
+		}
+	}
 	clear(c.byName)
 	clear(c.byID)
 	for _, t := range all {
@@ -78,6 +83,19 @@ func (c *Catalog) ByName(ctx context.Context, name string) (*meta.Topic, error) 
 		return t, nil
 	}
 	return c.Lookup(ctx, name)
+}
+
+// Named returns the topic of a name, and with an id that one or none: a stored
+// topic of another id is told only after a consistent read.
+func (c *Catalog) Named(ctx context.Context, name string, id *uint32) (*meta.Topic, error) {
+	t, err := c.ByName(ctx, name)
+	if err != nil || id == nil || t.ID == *id {
+		return t, err
+	}
+	if t, err = c.subject(ctx, name, id); err == nil {
+		c.remember(t)
+	}
+	return t, err
 }
 
 // Lookup returns the topic that has a name now. What is remembered may be one
@@ -105,6 +123,24 @@ func (c *Catalog) read(ctx context.Context, name string) (*meta.Topic, error) {
 		return nil, fmt.Errorf("read topic: %w", err)
 	}
 	return t, nil
+}
+
+// With returns the topic, which was found here, as it is once it has a
+// partition. That it has none of that number is said only after a consistent
+// read: another agent may have added it.
+func (c *Catalog) With(ctx context.Context, t *meta.Topic, partition uint32) (*meta.Topic, error) {
+	if partition < t.Partitions {
+		return t, nil
+	}
+	now, err := c.subject(ctx, t.Name, &t.ID)
+	if err != nil {
+		return nil, err
+	}
+	c.remember(now)
+	if partition >= now.Partitions {
+		return nil, reason.New(reason.UnknownTopic, "topic %q has the partitions 0 to %d, not %d", now.Name, now.Partitions-1, partition)
+	}
+	return now, nil
 }
 
 // ByID returns a topic, as ByName does.
@@ -155,9 +191,14 @@ func (c *Catalog) cached(id uint32) *meta.Topic {
 	return c.byID[id]
 }
 
+// remember keeps what was read or written, unless something newer is known:
+// what is read may be old when it comes.
 func (c *Catalog) remember(t *meta.Topic) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if known := c.byName[t.Name]; known != nil && known.Version > t.Version {
+		return
+	}
 	c.byName[t.Name], c.byID[t.ID] = t, t
 }
 
@@ -191,27 +232,36 @@ func checkName(name string) error {
 	return nil
 }
 
-// Create makes a topic.
+// Create makes a topic that keeps its records for ever.
 func (c *Catalog) Create(ctx context.Context, name string, partitions uint32) (*meta.Topic, error) {
-	if err := checkName(name); err != nil {
+	t := &meta.Topic{Name: name, Partitions: partitions}
+	if err := c.Make(ctx, t); err != nil {
 		return nil, err
 	}
-	if partitions < 1 || partitions > c.maxPartitions {
-		return nil, reason.New(reason.InvalidArgument, "topic %q: %d partitions; a topic has 1 to %d", name, partitions, c.maxPartitions)
+	return t, nil
+}
+
+// Make makes a topic of t's name and settings, and gives t its id.
+func (c *Catalog) Make(ctx context.Context, t *meta.Topic) error {
+	if err := checkName(t.Name); err != nil {
+		return err
 	}
-	if _, err := c.read(ctx, name); !errors.Is(err, reason.UnknownTopic) { // another agent may have deleted it
-		return nil, exists(name, err)
+	if err := c.check(t); err != nil {
+		return err
+	}
+	if _, err := c.read(ctx, t.Name); !errors.Is(err, reason.UnknownTopic) { // another agent may have deleted it
+		return exists(t.Name, err)
 	}
 	id, err := c.nextID(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t := &meta.Topic{Name: name, ID: id, Partitions: partitions}
+	t.ID = id
 	if err := c.write(ctx, t); err != nil {
-		return nil, err
+		return err
 	}
 	c.remember(t)
-	return t, nil
+	return nil
 }
 
 func exists(name string, err error) error {

@@ -12,8 +12,10 @@ type FaultError struct {
 	What    string  `json:"what"`
 	Session string  `json:"session,omitempty"`
 	Seq     *uint64 `json:"seq,omitempty"`
-	Key     string  `json:"key,omitempty"`
-	Byte    *int64  `json:"byte,omitempty"`
+	// Row is that of the index, or of a merge.
+	Row  string `json:"row,omitempty"`
+	Key  string `json:"key,omitempty"`
+	Byte *int64 `json:"byte,omitempty"`
 	// Topic is a name; of a topic that has none any more, its id.
 	Topic     string  `json:"topic,omitempty"`
 	Partition *uint32 `json:"partition,omitempty"`
@@ -29,6 +31,9 @@ func (f *FaultError) Error() string {
 	}
 	if f.Seq != nil {
 		add("journal row %d", *f.Seq)
+	}
+	if f.Row != "" {
+		add("%s", f.Row)
 	}
 	if f.Key != "" {
 		add("object %s", f.Key)
@@ -62,6 +67,12 @@ func wrong(format string, args ...any) FaultError {
 // of adds the partition and an offset in it.
 func (f FaultError) of(p *partition, offset uint64) FaultError {
 	f.Topic, f.Partition, f.Offset = p.topic, new(p.row.Partition), &offset
+	return f
+}
+
+// named adds the index row that names an object.
+func (f FaultError) named(key, log string, last uint64) FaultError {
+	f.Key, f.Row = key, fmt.Sprintf("index row %s at %d", log, last)
 	return f
 }
 

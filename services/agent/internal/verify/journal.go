@@ -27,7 +27,11 @@ type walk struct {
 	room    *semaphore.Weighted
 	gets    sync.WaitGroup
 	sealed  bool
-	number  uint64 // the least that the next segment's footer may say
+	first   uint64 // the seq of the first row that stands
+	// uncovered says that a row was read that no checkpoint covers: what follows
+	// it was not trimmed.
+	uncovered bool
+	number    uint64 // the least that the next segment's footer may say
 }
 
 // journal checks a session's rows, one after the other, and the objects that
@@ -46,8 +50,9 @@ func (v *verifier) journal(ctx context.Context, s *meta.Session) error {
 	if s.Sealed && !w.sealed {
 		return &FaultError{Session: s.ID, What: "the session's row says that it is sealed, and its journal has no seal"}
 	}
+	v.sealed[s.ID] = w.sealed
 	w.reportUnnamed()
-	return nil
+	return v.trimmed(ctx, s.ID, w.first)
 }
 
 // run reads rows in one goroutine and checks them in this one, in order, so that
@@ -68,30 +73,32 @@ func (w *walk) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.done.Add(1)
 	}
 	return <-ended
 }
 
-// readRows starts to read the object of every segment. Nothing deletes rows
-// yet, so that a journal begins at row 0.
+// readRows starts to read the object of every segment. A journal is trimmed from
+// its beginning on, meanwhile too, so that it has no gap after its first row.
 func (w *walk) readRows(ctx context.Context, jobs chan<- *job) error {
-	next := uint64(0)
+	next, begun := uint64(0), false
 	for row, err := range meta.Query[*meta.Entry](ctx, w.rows, w.session.ID, 0) {
-		switch {
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("read the journal of session %s: %w", w.session.ID, err)
-		case row.Seq != next:
-			return wrong("the row is missing: the next one is %d", row.Seq).at(w.session.ID, next)
-		case w.sealed:
+		}
+		if !begun || row.Seq != next {
+			if err := w.begin(ctx, row.Seq, next, begun); err != nil {
+				return err
+			}
+		}
+		switch {
+		case w.sealed && w.uncovered: // where rows were trimmed, a seal may land late
 			return wrong("a row follows the seal").at(w.session.ID, row.Seq)
 		case row.Seal && len(row.Segments) > 0:
 			return wrong("the seal commits segments").at(w.session.ID, row.Seq)
 		}
-		next++
+		next, begun = row.Seq+1, true
 		w.report.JournalRows++
-		if row.Seal {
-			w.sealed = true
+		if w.sealed = row.Seal; row.Seal {
 			w.report.Seals++
 		}
 		for i := range row.Segments {
@@ -99,6 +106,25 @@ func (w *walk) readRows(ctx context.Context, jobs chan<- *job) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// begin notes that a journal begins at a row, where next was due if it had begun
+// before: then the rows until there must have been trimmed meanwhile.
+func (w *walk) begin(ctx context.Context, seq, next uint64, begun bool) error {
+	w.first = seq
+	if !begun {
+		return nil
+	}
+	for row, err := range meta.Query[*meta.Entry](ctx, w.rows, w.session.ID, 0) {
+		if err != nil {
+			return fmt.Errorf("read the journal of session %s: %w", w.session.ID, err)
+		}
+		if row.Seq < next && w.uncovered {
+			return wrong("the row is missing: the next one is %d", seq).at(w.session.ID, next)
+		}
+		return nil
 	}
 	return nil
 }
@@ -117,7 +143,8 @@ func (w *walk) start(ctx context.Context, jobs chan<- *job, seq uint64, s *meta.
 		return fail("it names an object of another session")
 	}
 	j := &job{seq: seq, segment: s, commits: commits, done: make(chan struct{})}
-	if w.opts.Topic == "" || slices.ContainsFunc(commits, func(c journal.Commit) bool { return w.topics[c.Topic] != nil }) {
+	if slices.ContainsFunc(commits, w.needs) {
+		w.uncovered = true
 		j.weight = min(max(s.Size, 1), aheadBytes)
 		if err := w.room.Acquire(ctx, j.weight); err != nil {
 			return err
@@ -135,6 +162,17 @@ func (w *walk) start(ctx context.Context, jobs chan<- *job, seq uint64, s *meta.
 	}
 }
 
+// needs says whether a commit is looked at: its topic is, and no checkpoint covered
+// it when the partition's row was read. It is asked beside the checks, and so
+// reads nothing that they change.
+func (w *walk) needs(c journal.Commit) bool {
+	if w.topics[c.Topic] == nil {
+		return false
+	}
+	p := w.partitions[id{c.Topic, c.Partition}]
+	return p == nil || endOf(&c) > p.row.Checkpoint.End
+}
+
 // reportUnnamed tells what no row of the journal named.
 func (w *walk) reportUnnamed() {
 	keys := make([]string, 0, len(w.named))
@@ -147,11 +185,6 @@ func (w *walk) reportUnnamed() {
 		if w.opts.Topic != "" || len(w.states[key]) > 0 {
 			continue
 		}
-		size := w.named[key]
-		w.report.UnnamedCount++
-		w.report.UnnamedBytes += size
-		if len(w.report.Unnamed) < maxUnnamed {
-			w.report.Unnamed = append(w.report.Unnamed, Unnamed{Key: key, Size: size, Sealed: w.sealed})
-		}
+		w.report.addUnnamed(Unnamed{Key: key, Size: w.named[key], Sealed: w.sealed})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -20,7 +19,7 @@ type job struct {
 	seq     uint64
 	segment *meta.Segment
 	commits []journal.Commit
-	skipped bool // no topic that is looked at has a part in it
+	skipped bool // nothing that is looked at needs it
 	weight  int64
 
 	done   chan struct{} // closed when what follows is set
@@ -29,61 +28,20 @@ type job struct {
 	err    error
 }
 
-func (j *job) read(ctx context.Context, objects objstore.Store) {
-	defer close(j.done)
-	var b []byte
-	if b, j.err = objects.Get(ctx, j.segment.Key, 0, -1); j.err != nil {
-		return
-	}
-	j.size = int64(len(b))
-	j.footer, j.err = verifyObject(b, sessionOf(j.segment.Key))
-}
-
-// sessionOf is the session in whose folder an object is.
-func sessionOf(key string) string {
-	for i := range len(key) {
-		if key[i] == '/' {
-			return key[:i]
-		}
-	}
-	return ""
-}
-
-// objectError is damage outside of the batches.
-type objectError struct {
-	at  int64
-	err error
-}
-
-func (e *objectError) Error() string { return e.err.Error() }
-func (e *objectError) Unwrap() error { return e.err }
-
-// verifyObject checks all that an object says of itself.
-func verifyObject(b []byte, session string) (*segment.Footer, error) {
-	h, err := segment.ParseHeader(b)
-	if err != nil {
-		return nil, &objectError{0, err}
-	}
-	if h.Session != session {
-		return nil, &objectError{0, fmt.Errorf("%w: session %s wrote it", segment.ErrCorrupt, h.Session)}
-	}
-	f, err := segment.Verify(b)
-	if _, ok := errors.AsType[*segment.BatchError](err); err == nil || ok {
-		return f, err
-	}
-	at := len(b) - segment.TrailerSize
-	if n, bad := segment.ParseTrailer(b); bad == nil && n <= len(b) {
-		at = len(b) - n
-	}
-	return nil, &objectError{int64(max(0, at)), err}
-}
-
 // check holds an object against the row that names it, and the row against the
 // partitions.
 func (w *walk) check(ctx context.Context, j *job) error {
-	delete(w.named, j.segment.Key)
+	if _, listed := w.named[j.segment.Key]; listed {
+		delete(w.named, j.segment.Key)
+		w.done.Add(1)
+	}
 	if j.skipped {
 		return nil
+	}
+	if errors.Is(j.err, objstore.ErrNotFound) {
+		if removed, err := w.removed(ctx, j); err != nil || removed {
+			return err
+		}
 	}
 	if err := w.checkObject(j); err != nil {
 		return err
@@ -110,6 +68,25 @@ func withKey(err error, key string, at int64) error {
 		f.Key, f.Byte = key, &at
 	}
 	return err
+}
+
+// removed says whether an object is missing because checkpoints have come to
+// cover all that is in it.
+func (w *walk) removed(ctx context.Context, j *job) (bool, error) {
+	for i := range j.commits {
+		c := &j.commits[i]
+		p := w.partitions[id{c.Topic, c.Partition}]
+		if p == nil || p.gone || endOf(c) <= p.covered {
+			continue
+		}
+		if _, err := w.catchUp(ctx, p); err != nil {
+			return false, err
+		}
+		if !p.gone && endOf(c) > p.covered {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // checkObject looks at what came of reading the object.
@@ -183,53 +160,4 @@ func (w *walk) checkSection(j *job, c *journal.Commit, s *segment.Section, at in
 		return nil
 	}
 	return f.at(w.session.ID, j.seq)
-}
-
-// checkStates reads the states that partitions' rows name.
-func (v *verifier) checkStates(ctx context.Context) error {
-	for _, key := range slices.Sorted(maps.Keys(v.states)) {
-		b, err := v.objects.Get(ctx, key, 0, -1)
-		if err != nil && !errors.Is(err, objstore.ErrNotFound) {
-			return fmt.Errorf("read object %s: %w", key, err)
-		}
-		var footer *segment.Footer
-		if err == nil {
-			footer, err = verifyObject(b, sessionOf(key))
-		}
-		v.report.Bytes += int64(len(b))
-		for _, p := range v.states[key] {
-			what := ""
-			if err != nil {
-				what = err.Error()
-			} else {
-				what = p.checkState(footer)
-			}
-			if what != "" {
-				f := wrong("the object that the row names for the producers' states up to offset %d: %s", p.row.StateEnd, what).of(p, p.row.StateEnd)
-				f.Key = key
-				return &f
-			}
-			v.report.States++
-		}
-	}
-	return nil
-}
-
-// checkState says what is wrong with the state that the row names.
-func (p *partition) checkState(f *segment.Footer) string {
-	i := slices.IndexFunc(f.Sections, func(s segment.Section) bool {
-		return s.Topic == p.row.Topic && s.Partition == p.row.Partition
-	})
-	if i < 0 || f.Sections[i].State == nil {
-		return "it holds none of this partition"
-	}
-	_, end, err := producers.Parse[struct{}](f.Sections[i].State, time.Time{})
-	switch {
-	case err != nil:
-		return err.Error()
-	case end != p.row.StateEnd:
-		return fmt.Sprintf("it goes up to offset %d", end)
-	default:
-		return ""
-	}
 }

@@ -2,10 +2,8 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/streamhouse/streamhouse/services/agent/internal/journal"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/segment"
 )
@@ -15,8 +13,12 @@ type partition struct {
 	topic   string
 	row     *meta.Partition // without a version while there is none
 	tenures []*tenure
-	first   uint64 // the lowest offset in digest
-	digest  Digest
+	// covered is the checkpoint up to which its index was followed, and total the
+	// size of all batches below that.
+	covered, total uint64
+	first          uint64 // the lowest offset in digest
+	digest         Digest
+	gone           bool // its topic was deleted meanwhile
 }
 
 // tenure is a claim of the row about a session's journal. A session commits in
@@ -27,6 +29,7 @@ type tenure struct {
 	session string
 	open    bool   // the present one: only its journal tells where it ends
 	next    uint64 // the offset at which the next commit must begin
+	from    uint64 // where the commits that were looked at began
 }
 
 func (v *verifier) readPartitions(ctx context.Context) error {
@@ -41,6 +44,13 @@ func (v *verifier) readPartitions(ctx context.Context) error {
 			}
 			p := newPartition(t.Name, row)
 			if v.partitions[id{t.ID, row.Partition}] == nil {
+				grown, err := v.grown(ctx, t, row.Partition)
+				if err != nil {
+					return err
+				}
+				if grown {
+					continue // nothing was in it when the reading began
+				}
 				f := wrong("there is a row, and the topic has %d partitions", t.Partitions).of(p, row.Start)
 				return &f
 			}
@@ -57,7 +67,7 @@ func (v *verifier) readPartitions(ctx context.Context) error {
 }
 
 func newPartition(topic string, row *meta.Partition) *partition {
-	p := &partition{topic: topic, row: row}
+	p := &partition{topic: topic, row: row, covered: row.Checkpoint.End}
 	for _, t := range row.Tenures {
 		p.tenures = append(p.tenures, &tenure{Tenure: t, session: t.Session, next: max(t.Start, row.Checkpoint.End)})
 	}
@@ -67,6 +77,9 @@ func newPartition(topic string, row *meta.Partition) *partition {
 			session: row.Owner, open: true, next: max(row.Start, row.Checkpoint.End),
 		})
 	}
+	for _, t := range p.tenures {
+		t.from = t.next
+	}
 	p.first = p.end()
 	return p
 }
@@ -75,6 +88,9 @@ func newPartition(topic string, row *meta.Partition) *partition {
 // gap from the checkpoint to the start of the present one.
 func (p *partition) check() error {
 	r := p.row
+	if err := p.checkCheckpoint(r); err != nil {
+		return err
+	}
 	next, epoch := r.Checkpoint.End, uint64(0)
 	fail := func(offset uint64, format string, args ...any) error {
 		f := wrong("its row is inconsistent: "+format, args...).of(p, offset)
@@ -107,12 +123,43 @@ func (p *partition) check() error {
 	return nil
 }
 
+// checkCheckpoint holds what a row says of its index against itself.
+func (p *partition) checkCheckpoint(r *meta.Partition) error {
+	c, last := &r.Checkpoint, uint64(0)
+	fail := func(offset uint64, format string, args ...any) error {
+		f := wrong("its row is inconsistent: "+format, args...).of(p, offset)
+		return &f
+	}
+	for _, g := range c.Compactions {
+		if g.End <= last {
+			return fail(g.End, "compaction %016x ends at offset %d, and the one before it at %d", g.ID, g.End, last)
+		}
+		last = g.End
+	}
+	switch {
+	case last != c.End && (last > 0 || r.LogStart < c.End):
+		return fail(last, "its compactions end at offset %d, and its checkpoint is at %d", last, c.End)
+	case c.End > 0 && r.StateEnd < c.End:
+		return fail(r.StateEnd, "its producers' states go up to offset %d, and its checkpoint is at %d", r.StateEnd, c.End)
+	default:
+		return nil
+	}
+}
+
 // end is the log's end as far as it was found.
 func (p *partition) end() uint64 {
 	if n := len(p.tenures); n > 0 && p.tenures[n-1].open {
 		return p.tenures[n-1].next
 	}
-	return max(p.row.Start, p.row.Checkpoint.End)
+	return max(p.row.Start, p.covered)
+}
+
+// add adds a batch to the digest, if any of it can be read.
+func (p *partition) add(base uint64, b *segment.Batch) {
+	if base+uint64(b.Records) > p.row.LogStart {
+		p.digest.add(base, b.Records, b.CRC)
+		p.first = min(p.first, base)
+	}
 }
 
 func (p *partition) summary() Partition {
@@ -120,105 +167,4 @@ func (p *partition) summary() Partition {
 		Topic: p.topic, Partition: p.row.Partition, Start: p.row.LogStart, End: p.end(),
 		First: min(p.first, p.end()), Digest: p.digest,
 	}
-}
-
-// find returns the tenure to which a session's commits of an epoch belong (R5).
-func (p *partition) find(session string, epoch uint64) *tenure {
-	for _, t := range p.tenures {
-		if t.Epoch == epoch && t.session == session {
-			return t
-		}
-	}
-	return nil
-}
-
-// commit takes what a journal row commits to a partition. Section is nil where
-// the object was not read.
-func (v *verifier) commit(ctx context.Context, session string, seq uint64, c *journal.Commit, section *segment.Section) error {
-	p := v.partitions[id{c.Topic, c.Partition}]
-	if p == nil {
-		return v.beyond(session, seq, c)
-	}
-	end := c.Base + uint64(c.Records)
-	if end <= p.row.Checkpoint.End {
-		return nil
-	}
-	t := p.find(session, c.Epoch)
-	if t == nil {
-		return v.homeless(ctx, p, session, seq, c)
-	}
-	fail := func(offset uint64, format string, args ...any) error {
-		return wrong(format, args...).of(p, offset).at(session, seq)
-	}
-	switch {
-	case seq < t.FirstSeq || !t.open && seq >= t.EndSeq:
-		return fail(c.Base, "it commits under epoch %d, whose journal rows are those from %d to %d", c.Epoch, t.FirstSeq, t.EndSeq)
-	case c.Base > t.next:
-		return fail(t.next, "it commits the offsets %d to %d, where %d is due: what is between was committed by no row", c.Base, end, t.next)
-	case c.Base < t.next:
-		return fail(c.Base, "it commits the offsets %d to %d, where %d is due: they are committed already", c.Base, end, t.next)
-	case !t.open && end > t.End:
-		return fail(t.End, "it commits the offsets %d to %d under epoch %d, which ended at %d", c.Base, end, c.Epoch, t.End)
-	}
-	t.next = end
-	p.first = min(p.first, c.Base)
-	base := c.Base
-	for _, b := range section.Batches {
-		if base+uint64(b.Records) > p.row.LogStart {
-			p.digest.add(base, b.Records, b.CRC)
-		}
-		base += uint64(b.Records)
-	}
-	v.report.Records += uint64(c.Records)
-	return nil
-}
-
-// beyond is a commit to a partition that is not looked at: its topic is
-// another, was deleted, or was made meanwhile. A topic that is looked at has all
-// its partitions.
-func (v *verifier) beyond(session string, seq uint64, c *journal.Commit) error {
-	t := v.topics[c.Topic]
-	if t == nil {
-		return nil
-	}
-	f := wrong("it commits to a partition that the topic does not have: there are %d", t.Partitions)
-	f.Topic, f.Partition, f.Offset = t.Name, &c.Partition, &c.Base
-	return f.at(session, seq)
-}
-
-// homeless is a commit of no tenure that the row knows. It is a fault, unless
-// the row has moved on meanwhile.
-func (v *verifier) homeless(ctx context.Context, p *partition, session string, seq uint64, c *journal.Commit) error {
-	if c.Epoch > p.row.Epoch {
-		now := &meta.Partition{Topic: c.Topic, Partition: c.Partition}
-		if err := v.rows.Get(ctx, now); err != nil && !errors.Is(err, meta.ErrNotFound) {
-			return fmt.Errorf("read partition %d of topic %s: %w", c.Partition, p.topic, err)
-		}
-		if now.Epoch >= c.Epoch {
-			return nil
-		}
-	}
-	return wrong("it commits the offsets %d to %d under epoch %d, which is no tenure of this session: the partition is at epoch %d",
-		c.Base, c.Base+uint64(c.Records), c.Epoch, p.row.Epoch).of(p, c.Base).at(session, seq)
-}
-
-// checkEnds sees to it that the journals reached as far as the rows say.
-func (v *verifier) checkEnds() error {
-	for _, p := range v.sorted() {
-		for _, t := range p.tenures {
-			if !t.open && t.next < t.End {
-				f := wrong("the row has session %s's tenure of epoch %d end at offset %d, and its journal ends at %d",
-					t.session, t.Epoch, t.End, t.next).of(p, t.next)
-				f.Session = t.session
-				return &f
-			}
-		}
-		end := p.end()
-		if p.row.LogStart > end || p.row.StateEnd > end || p.row.Checkpoint.End > end {
-			f := wrong("the row has the log start at offset %d, the checkpoint at %d and the producers' states at %d, and the log ends at %d",
-				p.row.LogStart, p.row.Checkpoint.End, p.row.StateEnd, end).of(p, end)
-			return &f
-		}
-	}
-	return nil
 }

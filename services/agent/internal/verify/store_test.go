@@ -154,24 +154,31 @@ func (s *store) object(session string, number uint64, parts ...part) []byte {
 	f := segment.Footer{Number: number}
 	for _, p := range parts {
 		section := segment.Section{Topic: 1, Partition: p.partition, State: p.state}
-		for i, records := range p.batches {
-			var builder batch.Builder
-			for n := range records {
-				builder.Append(&batch.Record{Value: fmt.Appendf(nil, "%d/%d", p.base, n)})
-			}
-			stored := builder.Seal(7, uint64(i))
-			h, err := batch.ParseHeader(stored)
-			if err != nil {
-				s.Fatal(err)
-			}
-			section.Batches = append(section.Batches, segment.Batch{
-				Size: h.Size, Records: h.Records, CRC: h.CRC, ProducerID: h.ProducerID, Sequence: h.Sequence, MaxTimestamp: h.MaxTimestamp,
-			})
-			b = append(b, stored...)
-		}
+		b = s.appendBatches(b, &section, p)
 		f.Sections = append(f.Sections, section)
 	}
 	return segment.AppendFooter(b, &f)
+}
+
+// appendBatches appends what a part holds, which is the same wherever it stands.
+func (s *store) appendBatches(b []byte, section *segment.Section, p part) []byte {
+	s.Helper()
+	for i, records := range p.batches {
+		var builder batch.Builder
+		for n := range records {
+			builder.Append(&batch.Record{Value: fmt.Appendf(nil, "%d/%d", p.base, n), Timestamp: int64(100 + p.base - uint64(i))})
+		}
+		stored := builder.Seal(7, uint64(i))
+		h, err := batch.ParseHeader(stored)
+		if err != nil {
+			s.Fatal(err)
+		}
+		section.Batches = append(section.Batches, segment.Batch{
+			Size: h.Size, Records: h.Records, CRC: h.CRC, ProducerID: h.ProducerID, Sequence: h.Sequence, MaxTimestamp: h.MaxTimestamp,
+		})
+		b = append(b, stored...)
+	}
+	return b
 }
 
 // recommit changes what a row commits to one partition.

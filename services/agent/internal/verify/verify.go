@@ -1,16 +1,16 @@
 // Package verify reads a store end to end and holds what it finds against the
-// commit protocol: every session's journal, every object that a journal names,
-// and every partition's row. It writes nothing.
+// commit protocol: every partition's row and index, every session's journal, and
+// every object that these name. It writes nothing.
 //
-// What it reads may grow meanwhile: rows are read in the order sessions, topics,
-// partitions, journals, objects, so that whatever an earlier one claims must
-// stand in a later one.
+// What it reads may change meanwhile: rows are read in the order sessions, topics,
+// partitions, index, journals, and each before the objects that it names, so that
+// whatever an earlier one claims must stand in a later one. What is missing there
+// may have been removed since; then the partition's row, read again, tells.
 package verify
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,75 +21,17 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
 )
 
-// Options say what to read.
-type Options struct {
-	// Topic is the only topic to read, by name; empty: all, and what no row
-	// names.
-	Topic string
-	// Started, if set, is called once it is known how many objects there are;
-	// done tells how many were looked at and is safe for concurrent use.
-	Started func(objects int64, done func() int64)
-}
-
-// ErrNoTopic is returned for a topic that the store does not have.
-var ErrNoTopic = errors.New("no such topic")
-
-// maxUnnamed bounds how many objects that no row names are listed.
-const maxUnnamed = 1000
-
-// Report counts what was checked.
-type Report struct {
-	Topics      int `json:"topics"`
-	Sessions    int `json:"sessions"`
-	Seals       int `json:"seals"`
-	JournalRows int `json:"journal_rows"`
-	Segments    int `json:"segments"`
-	Batches     int `json:"batches"`
-	// Bytes are those of all objects that were read; Records and States, the
-	// producer states, those in them.
-	Bytes   int64  `json:"bytes"`
-	Records uint64 `json:"records"`
-	States  int    `json:"states"`
-	// Partitions are sorted by topic and partition.
-	Partitions []Partition `json:"partitions"`
-	// Unnamed are objects that no row names: second copies, PUTs that were never
-	// committed, or are about to be, and producer states of earlier releases.
-	// They are no faults. The first thousand are listed.
-	Unnamed      []Unnamed `json:"unnamed"`
-	UnnamedCount int       `json:"unnamed_count"`
-	UnnamedBytes int64     `json:"unnamed_bytes"`
-}
-
-// Partition is what one partition's log holds.
-type Partition struct {
-	Topic     string `json:"topic"`
-	Partition uint32 `json:"partition"`
-	Start     uint64 `json:"start_offset"`
-	End       uint64 `json:"end_offset"`
-	// Digest is over the batches from First on, which is Start unless a batch
-	// begins before it.
-	First  uint64 `json:"-"`
-	Digest Digest `json:"-"`
-}
-
-// Unnamed is an object that no row names.
-type Unnamed struct {
-	Key  string `json:"key"`
-	Size int64  `json:"size"`
-	// Sealed says that its session's journal is sealed: no row can name it any
-	// more.
-	Sealed bool `json:"sealed"`
-}
-
-// Run checks a store. It returns a *FaultError for the first
-// thing that is wrong, in the order of sessions' starts and of their journals,
-// and any other error where it could not read. The report counts what was
-// checked so far.
+// Run checks a store. It returns a *FaultError for the first thing that is wrong:
+// of the index first, in the order of topics and partitions, then of the journals,
+// in the order of sessions' starts. It returns any other error where it could not
+// read. The report counts what was checked so far.
 func Run(ctx context.Context, rows meta.Store, objects objstore.Store, opts Options) (*Report, error) {
-	v := &verifier{rows: rows, objects: objects, opts: opts, report: &Report{}, states: map[string][]*partition{}}
+	v := newVerifier(rows, objects, opts)
 	err := v.run(ctx)
 	for _, p := range v.sorted() {
-		v.report.Partitions = append(v.report.Partitions, p.summary())
+		if !p.gone {
+			v.report.Partitions = append(v.report.Partitions, p.summary())
+		}
 	}
 	return v.report, err
 }
@@ -112,7 +54,21 @@ type verifier struct {
 	topics     map[uint32]*meta.Topic
 	partitions map[id]*partition
 	states     map[string][]*partition // by the object that holds them
-	folders    map[string]bool         // what the objects' keys begin with
+	folders    map[string]bool         // the sessions of the objects' keys
+	sealed     map[string]bool         // the sessions' journals
+
+	merged      map[string]int64 // the merged objects that were there, and their size
+	read        map[string]bool  // those that index rows name, once they are read
+	expected    map[string][]run // what index rows say of objects, by key
+	waiting     int              // runs of expected
+	maxExpected int
+}
+
+func newVerifier(rows meta.Store, objects objstore.Store, opts Options) *verifier {
+	return &verifier{
+		rows: rows, objects: objects, opts: opts, report: &Report{}, maxExpected: maxExpected,
+		states: map[string][]*partition{}, sealed: map[string]bool{}, read: map[string]bool{}, expected: map[string][]run{},
+	}
 }
 
 // id names a partition.
@@ -131,6 +87,9 @@ func (v *verifier) run(ctx context.Context) error {
 	if err := v.countObjects(ctx); err != nil {
 		return err
 	}
+	if err := v.walkIndex(ctx); err != nil {
+		return err
+	}
 	for _, s := range v.journals() {
 		if err := v.journal(ctx, s); err != nil {
 			return err
@@ -140,7 +99,10 @@ func (v *verifier) run(ctx context.Context) error {
 	if err := v.checkStates(ctx); err != nil {
 		return err
 	}
-	return v.checkEnds()
+	if err := v.checkEnds(ctx); err != nil {
+		return err
+	}
+	return v.checkMerges(ctx)
 }
 
 func (v *verifier) readSessions(ctx context.Context) error {
@@ -176,12 +138,16 @@ func (v *verifier) readTopics(ctx context.Context) error {
 // countObjects learns how much there is to do, and from which sessions.
 func (v *verifier) countObjects(ctx context.Context) error {
 	n := int64(0)
-	v.folders = map[string]bool{}
+	v.folders, v.merged = map[string]bool{}, map[string]int64{}
 	for object, err := range v.objects.List(ctx, "") {
 		if err != nil {
 			return fmt.Errorf("list objects: %w", err)
 		}
-		folder, _, _ := strings.Cut(object.Key, "/")
+		folder, rest, _ := strings.Cut(object.Key, "/")
+		if folder == mergedFolder {
+			v.merged[object.Key] = object.Size
+			folder, _, _ = strings.Cut(rest, "/")
+		}
 		v.folders[folder] = true
 		n++
 	}

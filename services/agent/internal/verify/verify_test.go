@@ -39,15 +39,6 @@ func TestCleanStore(t *testing.T) {
 	}
 }
 
-// What a checkpoint covers is no commit's business any more.
-func TestCheckpoint(t *testing.T) {
-	s := newStore(t)
-	edit(s, &meta.Partition{Topic: 1, Partition: 0}, func(p *meta.Partition) { p.Checkpoint.End, p.Tenures = 9, nil })
-	if _, err := Run(t.Context(), s.rows, s.objects, Options{}); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A partition that was acquired after its row was read has commits of an epoch
 // that the row does not know.
 func TestMovedOnMeanwhile(t *testing.T) {
@@ -115,9 +106,9 @@ func TestDamage(t *testing.T) {
 			func(s *store) { s.remove(&meta.Entry{Session: first, Seq: 1}) },
 			first, 1, "", -1, -1, -1, "missing: the next one is 2",
 		},
-		"a missing first row": {
+		"a journal trimmed too far": {
 			func(s *store) { s.remove(&meta.Entry{Session: first}) },
-			first, 0, "", -1, -1, -1, "missing: the next one is 1",
+			first, 1, a1, 32, 0, 0, "offsets 3 to 8, where 0 is due",
 		},
 		"a missing last row": {
 			func(s *store) {

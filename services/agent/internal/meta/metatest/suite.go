@@ -107,6 +107,10 @@ func setKey(t *testing.T, to, from meta.Row) {
 		to.Topic, to.Partition = as[*meta.Partition](from).Topic, as[*meta.Partition](from).Partition
 	case *meta.Entry:
 		to.Session, to.Seq = as[*meta.Entry](from).Session, as[*meta.Entry](from).Seq
+	case *meta.Run:
+		to.Log, to.Last = as[*meta.Run](from).Log, as[*meta.Run](from).Last
+	case *meta.Merge:
+		to.Session, to.Number = as[*meta.Merge](from).Session, as[*meta.Merge](from).Number
 	case *meta.Topic:
 		to.Name = as[*meta.Topic](from).Name
 	case *meta.Tombstone:
