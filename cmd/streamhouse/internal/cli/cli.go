@@ -82,7 +82,7 @@ func newRoot(ctx context.Context, args []string) *cobra.Command {
 	group(root)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", table.Width)))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v", err) })
-	root.AddCommand(newAgent(ctx, args), newCluster(), newTopic(), newProduce(), newConsume(), newVerify(), newDemo(), newBench(), newStore(), newSink(), newVersion())
+	root.AddCommand(newAgent(ctx, args), newCluster(), newTopic(), newProduce(), newConsume(), newVerify(), newClean(), newDemo(), newBench(), newStore(), newSink(), newVersion())
 	return root
 }
 

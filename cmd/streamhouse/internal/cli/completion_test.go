@@ -12,7 +12,7 @@ func TestCompletion(t *testing.T) {
 	}{
 		{[]string{"agent", "--store-d"}, []string{"--store-dir"}},
 		{[]string{"agent", "--store", ""}, []string{"files", "aws", "memory", "remote"}},
-		{[]string{"topic", ""}, []string{"create", "delete", "describe", "list"}},
+		{[]string{"topic", ""}, []string{"create", "delete", "describe", "list", "update"}},
 		{[]string{"produce", "--compression", ""}, []string{"none", "lz4", "zstd", "s2"}},
 		{[]string{"consume", "t", "--from", ""}, []string{"earliest", "latest"}},
 		{[]string{"bench", "--output", ""}, []string{"text", "json"}},
@@ -39,8 +39,8 @@ func TestCompletion(t *testing.T) {
 
 func TestHelpFits(t *testing.T) {
 	for _, command := range []string{
-		"", "agent", "topic", "topic create", "topic list", "topic describe", "topic delete",
-		"produce", "consume", "verify", "demo", "bench", "version",
+		"", "agent", "topic", "topic create", "topic list", "topic describe", "topic update", "topic delete",
+		"produce", "consume", "verify", "clean", "demo", "bench", "version",
 	} {
 		r := runWith(t.Context(), strings.NewReader(""), append(strings.Fields(command), "--help")...)
 		if r.code != exitOK || r.err != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,11 @@ const consumeLong = `Read a topic's records and write them to standard output.
 
 It reads from --from to the end that each partition had at the start; with
 --follow it goes on until it is interrupted. The records of a partition keep
-their order; those of different partitions mix.
+their order; those of different partitions mix. Partitions that are added later
+are not read.
+
+--since and --from-time begin each partition with its first record that is new
+enough, by the timestamps that producers gave. Those behind it may be older.
 
 --format is "raw" (every value and a line feed, to the byte), "json" (one object
 per record and line, which "streamhouse produce --format json" reads back), or a
@@ -28,6 +33,7 @@ template:
 
 const consumeExamples = `  streamhouse consume orders --partition 0 > orders.txt
   streamhouse consume orders --from -10 --format '%p/%o %T %k=%v\n'
+  streamhouse consume orders --since 15m --follow
   streamhouse consume orders --follow --format json | jq .value`
 
 // Reading many partitions at once hides the latency of each; more than these
@@ -43,6 +49,7 @@ type consumeOptions struct {
 	output *output
 
 	from       position
+	moment     *moment
 	partitions []uint
 	count      int64
 	follow     bool
@@ -58,6 +65,7 @@ func newConsume() *cobra.Command {
 	o := &consumeOptions{connection: connectionFlags(cmd), output: outputFlag(cmd), from: position{kind: earliest}}
 	f := cmd.Flags()
 	f.Var(&o.from, "from", "where to begin: earliest, latest, an offset, or -N for the last N of each partition")
+	o.moment = momentFlags(cmd)
 	f.UintSliceVar(&o.partitions, "partition", nil, "partitions to read, separated by commas (default all)")
 	f.Int64Var(&o.count, "count", 0, "end after so many records (default no limit)")
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with records as they are committed")
@@ -83,7 +91,7 @@ func (o *consumeOptions) run(cmd *cobra.Command, topic string) error {
 		return err
 	}
 	defer c.conn.Close()
-	spans, err := o.spans(cmd, c, topic)
+	found, spans, err := o.spans(cmd, c, topic)
 	if err != nil {
 		return err
 	}
@@ -91,7 +99,7 @@ func (o *consumeOptions) run(cmd *cobra.Command, topic string) error {
 	if o.follow {
 		workers = len(spans)
 	}
-	r := reader.Reader{Client: c.reads, Topic: topic, MaxBytes: fetchBytes(min(workers, len(spans))), Patience: o.timeout}
+	r := reader.Reader{Client: c.reads, Topic: topic, TopicID: new(found.GetId()), MaxBytes: fetchBytes(min(workers, len(spans))), Patience: o.timeout}
 	out := printer.New(cmd.OutOrStdout(), format, o.count)
 	err = r.ReadAll(cmd.Context(), spans, workers, func(reader.Range) reader.Visitor { return out.Visitor() })
 	return o.ending(cmd.Context(), err, out.Close())
@@ -133,17 +141,23 @@ func (o *consumeOptions) formatter() (printer.Format, error) {
 	return t.Append, nil
 }
 
-// spans asks for the topic's partitions and resolves --from in each.
-func (o *consumeOptions) spans(cmd *cobra.Command, c *client, topic string) ([]reader.Range, error) {
+// spans asks for the topic and its partitions, and resolves in each of them where
+// to begin.
+func (o *consumeOptions) spans(cmd *cobra.Command, c *client, name string) (*streamhousev1.Topic, []reader.Range, error) {
+	ms, timed, err := o.moment.at(cmd, time.Now())
+	if err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := o.limit(cmd.Context())
 	defer cancel()
-	found, err := c.topics.DescribeTopic(ctx, &streamhousev1.DescribeTopicRequest{Name: topic})
+	found, err := c.topics.DescribeTopic(ctx, &streamhousev1.DescribeTopicRequest{Name: name})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	topic := found.GetTopic()
 	for _, p := range o.partitions {
-		if count := found.GetTopic().GetPartitionCount(); p >= uint(count) {
-			return nil, usagef("topic %s has no partition %d: it has %s, from 0", topic, p, partitionsOf(count))
+		if count := topic.GetPartitionCount(); p >= uint(count) {
+			return nil, nil, usagef("topic %s has no partition %d: it has %s, from 0", name, p, partitionsOf(count))
 		}
 	}
 	var spans []reader.Range
@@ -151,23 +165,30 @@ func (o *consumeOptions) spans(cmd *cobra.Command, c *client, topic string) ([]r
 		if len(o.partitions) > 0 && !slices.Contains(o.partitions, uint(p.GetPartition())) {
 			continue
 		}
-		span, err := o.span(ctx, cmd, c, topic, p)
+		span, err := reader.Range{}, error(nil)
+		if timed {
+			span, err = o.spanFrom(ctx, c, topic, p.GetPartition(), ms)
+		} else {
+			span, err = o.span(ctx, cmd, c, topic, p)
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if span.From < span.To {
 			spans = append(spans, span)
 		}
 	}
-	return spans, nil
+	return topic, spans, nil
 }
 
-func (o *consumeOptions) span(ctx context.Context, cmd *cobra.Command, c *client, topic string, p *streamhousev1.Partition) (reader.Range, error) {
+func (o *consumeOptions) span(ctx context.Context, cmd *cobra.Command, c *client, topic *streamhousev1.Topic, p *streamhousev1.Partition) (reader.Range, error) {
 	start, end := p.GetStartOffset(), p.GetEndOffset()
 	if p.EndOffset == nil {
-		answer, err := c.reads.Fetch(ctx, &streamhousev1.FetchRequest{Topic: topic, Partition: p.GetPartition(), Offset: start, MaxBytes: 1})
+		answer, err := c.reads.Fetch(ctx, &streamhousev1.FetchRequest{
+			Topic: topic.GetName(), Partition: p.GetPartition(), Offset: start, MaxBytes: 1, TopicId: new(topic.GetId()),
+		})
 		if err != nil {
-			return reader.Range{}, fmt.Errorf("ask for the end of %s/%d: %w", topic, p.GetPartition(), err)
+			return reader.Range{}, fmt.Errorf("ask for the end of %s/%d: %w", topic.GetName(), p.GetPartition(), err)
 		}
 		start, end = answer.GetStartOffset(), answer.GetEndOffset()
 	}
@@ -176,9 +197,5 @@ func (o *consumeOptions) span(ctx context.Context, cmd *cobra.Command, c *client
 		fmt.Fprintf(cmd.ErrOrStderr(), "partition %d: offsets below %d are no longer there, beginning with that\n", p.GetPartition(), start)
 		from = start
 	}
-	span := reader.Range{Partition: p.GetPartition(), At: min(from, end), From: from, To: end}
-	if o.follow {
-		span.To = reader.NoEnd
-	}
-	return span, nil
+	return o.upTo(reader.Range{Partition: p.GetPartition(), At: min(from, end), From: from, To: end}), nil
 }

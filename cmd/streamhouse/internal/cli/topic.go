@@ -15,9 +15,9 @@ import (
 )
 
 func newTopic() *cobra.Command {
-	cmd := &cobra.Command{Use: "topic", Short: "Make, list, describe and delete topics"}
+	cmd := &cobra.Command{Use: "topic", Short: "Make, list, describe, change and delete topics"}
 	group(cmd)
-	cmd.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicDelete())
+	cmd.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicUpdate(), newTopicDelete())
 	return cmd
 }
 
@@ -45,26 +45,34 @@ func (t *topicCall) do(cmd *cobra.Command, call func(ctx context.Context, c *cli
 
 // topicJSON is a topic as --output json shows it.
 type topicJSON struct {
-	Name           string          `json:"name"`
-	ID             uint32          `json:"id"`
-	PartitionCount uint32          `json:"partition_count"`
-	Partitions     []partitionJSON `json:"partitions,omitempty"`
+	Name            string          `json:"name"`
+	ID              uint32          `json:"id"`
+	PartitionCount  uint32          `json:"partition_count"`
+	RetentionMillis int64           `json:"retention_ms"`
+	RetentionBytes  int64           `json:"retention_bytes"`
+	Partitions      []partitionJSON `json:"partitions,omitempty"`
 }
 
 func topicOf(t *streamhousev1.Topic) topicJSON {
-	return topicJSON{Name: t.GetName(), ID: t.GetId(), PartitionCount: t.GetPartitionCount()}
+	return topicJSON{
+		Name: t.GetName(), ID: t.GetId(), PartitionCount: t.GetPartitionCount(),
+		RetentionMillis: t.GetRetentionMs(), RetentionBytes: t.GetRetentionBytes(),
+	}
 }
 
 func newTopicCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a topic", Args: oneTopic,
-		Example: "  streamhouse topic create orders --partitions 8",
+		Example: "  streamhouse topic create orders --partitions 8\n  streamhouse topic create clicks --retention 168h --retention-bytes 10GiB",
 	}
 	t := topicFlags(cmd)
 	partitions := cmd.Flags().Uint32("partitions", 1, "number of partitions, 1 to 10000")
+	keep := retentionFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return t.do(cmd, func(ctx context.Context, c *client) error {
-			answer, err := c.topics.CreateTopic(ctx, &streamhousev1.CreateTopicRequest{Name: args[0], PartitionCount: *partitions})
+			answer, err := c.topics.CreateTopic(ctx, &streamhousev1.CreateTopicRequest{
+				Name: args[0], PartitionCount: *partitions, RetentionMs: int64(keep.age), RetentionBytes: int64(keep.bytes),
+			})
 			if err != nil {
 				return err
 			}
@@ -99,7 +107,7 @@ func (t *topicCall) printList(cmd *cobra.Command, topics []*streamhousev1.Topic)
 	var rows [][]string
 	for _, topic := range topics {
 		list = append(list, topicOf(topic))
-		rows = append(rows, []string{topic.GetName(), human.Count(topic.GetPartitionCount()), fmt.Sprint(topic.GetId())})
+		rows = append(rows, []string{topic.GetName(), human.Count(topic.GetPartitionCount()), kept(topic.GetRetentionMs(), topic.GetRetentionBytes()), fmt.Sprint(topic.GetId())})
 	}
 	if *t.output == jsonOutput {
 		return printJSON(cmd, map[string]any{"topics": list})
@@ -108,7 +116,7 @@ func (t *topicCall) printList(cmd *cobra.Command, topics []*streamhousev1.Topic)
 		fmt.Fprintln(cmd.ErrOrStderr(), "There is no topic yet: make one with `streamhouse topic create NAME`.")
 		return nil
 	}
-	columns := []table.Column{{Title: "TOPIC", Flexible: true}, {Title: "PARTITIONS", Right: true}, {Title: "ID", Right: true}}
+	columns := []table.Column{{Title: "TOPIC", Flexible: true}, {Title: "PARTITIONS", Right: true}, {Title: "RETENTION"}, {Title: "ID", Right: true}}
 	return table.Write(cmd.OutOrStdout(), columns, rows)
 }
 

@@ -55,8 +55,8 @@ func describedJSON(found *streamhousev1.DescribeTopicResponse) topicJSON {
 
 func printDescribed(cmd *cobra.Command, found *streamhousev1.DescribeTopicResponse) error {
 	topic := found.GetTopic()
-	fmt.Fprintf(cmd.OutOrStdout(), "topic %s, id %d, %s, %s\n\n", topic.GetName(), topic.GetId(),
-		partitionsOf(topic.GetPartitionCount()), recordsOf(recordsIn(found.GetPartitions())))
+	fmt.Fprintf(cmd.OutOrStdout(), "topic %s, id %d, %s, %s, kept %s\n\n", topic.GetName(), topic.GetId(),
+		partitionsOf(topic.GetPartitionCount()), recordsOf(recordsIn(found.GetPartitions())), kept(topic.GetRetentionMs(), topic.GetRetentionBytes()))
 	columns := []table.Column{
 		{Title: "PARTITION", Right: true},
 		{Title: "START", Right: true},

@@ -17,11 +17,11 @@ func TestTopicLife(t *testing.T) {
 		t.Errorf("create said %q", out)
 	}
 	s.run("", "topic", "create", "a")
-	want := "TOPIC  PARTITIONS  ID\na               1   2\nb               2   1\n"
+	want := "TOPIC  PARTITIONS  RETENTION  ID\na               1  for ever    2\nb               2  for ever    1\n"
 	same(t, "list", s.run("", "topic", "list"), want)
 	s.run("x\ny\n", "produce", "b", "--partition", "1")
 	out := s.run("", "topic", "describe", "b")
-	if !strings.HasPrefix(out, "topic b, id 1, 2 partitions, 2 records\n\nPARTITION  START  END  EPOCH  ADDRESS") {
+	if !strings.HasPrefix(out, "topic b, id 1, 2 partitions, 2 records, kept for ever\n\nPARTITION  START  END  EPOCH  ADDRESS") {
 		t.Errorf("describe said\n%s", out)
 	}
 	if out := s.run("", "topic", "delete", "b", "--yes"); out != "deleted topic b\n" {

@@ -17,10 +17,10 @@ import (
 
 const verifyLong = `Read a topic, or all, end to end and report the first fault.
 
-It reads the store, with the settings that agents have: their journals, the
-objects that these name, every checksum, and the partitions' rows. Agents may
-run meanwhile, but for those of --store files, which have their folder alone:
-stop that agent first, or give --server alone.
+It reads the store, with the settings that agents have: the partitions' rows
+and index, the journals, the objects that these name, and every checksum. Agents
+may run meanwhile, but for those of --store files, which have their folder
+alone: stop that agent first, or give --server alone.
 
 With --server it reads from agents what they give to consumers: offsets without
 gaps, checksums, records. With both, it also compares the two.
@@ -45,25 +45,32 @@ type verification struct {
 
 func newVerify() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "verify [TOPIC]", Short: "Check a topic, or all, from the journals to the last byte",
+		Use: "verify [TOPIC]", Short: "Check a topic, or all, from its rows to the last byte",
 		Long: verifyLong, Example: verifyExamples, Args: maybeOneTopic,
 	}
 	v := &verification{
 		connection: connectionFlags(cmd), output: outputFlag(cmd),
-		flags: pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError),
 	}
-	v.store.Register(v.flags)
-	v.flags.VisitAll(func(f *pflag.Flag) {
-		if isStoreFlag(f.Name) || f.Name == "config" {
-			cmd.Flags().AddFlag(f)
-		}
-	})
-	complete(cmd, "store", agent.StoreFiles, agent.StoreAWS, agent.StoreRemote)
+	v.flags = storeFlags(cmd, &v.store)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		v.topic = strings.Join(args, "")
 		return v.run(cmd)
 	}
 	return cmd
+}
+
+// storeFlags adds those of an agent's flags that say which store it has. It returns
+// all of the agent's, for Load.
+func storeFlags(cmd *cobra.Command, cfg *agent.Config) *pflag.FlagSet {
+	flags := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
+	cfg.Register(flags)
+	flags.VisitAll(func(f *pflag.Flag) {
+		if isStoreFlag(f.Name) || f.Name == "config" {
+			cmd.Flags().AddFlag(f)
+		}
+	})
+	complete(cmd, "store", agent.StoreFiles, agent.StoreAWS, agent.StoreRemote)
+	return flags
 }
 
 func isStoreFlag(name string) bool { return name == "store" || strings.HasPrefix(name, "store-") }
@@ -147,6 +154,7 @@ func (v *verification) print(cmd *cobra.Command) {
 		fmt.Fprintf(out, "store: %s topics, %s partitions, %s sessions, %s seals, %s journal rows, %s segments\n",
 			human.Count(r.Topics), human.Count(len(r.Partitions)), human.Count(r.Sessions), human.Count(r.Seals),
 			human.Count(r.JournalRows), human.Count(r.Segments))
+		fmt.Fprintf(out, "       %s index rows, %s merged objects\n", human.Count(r.IndexRows), human.Count(r.Merged))
 		fmt.Fprintf(out, "       %s of objects, %s batches, %s, %s producer states\n",
 			human.Bytes(r.Bytes), human.Count(r.Batches), recordsOf(r.Records), human.Count(r.States))
 		if r.UnnamedCount > 0 {
