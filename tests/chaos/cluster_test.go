@@ -28,6 +28,7 @@ type node struct {
 type cluster struct {
 	t     *testing.T
 	nodes []*node
+	store string // the server's address; empty: one agent on a folder of its own
 }
 
 // newCluster starts agents.
@@ -35,7 +36,7 @@ func newCluster(t *testing.T, size int, flags ...string) *cluster {
 	t.Helper()
 	shared := process.StartStore(t)
 	address := shared[len(shared)-1]
-	c := &cluster{t: t}
+	c := &cluster{t: t, store: address}
 	for i := range size {
 		n := &node{name: fmt.Sprint("agent-", i), store: newLink(t, address)}
 		listen := process.FreeAddress(t)
@@ -54,6 +55,25 @@ func newCluster(t *testing.T, size int, flags ...string) *cluster {
 		}
 	})
 	return c
+}
+
+// newAlone starts an agent on a folder of its own.
+func newAlone(t *testing.T, flags ...string) *cluster {
+	t.Helper()
+	n := &node{Agent: process.NewAgent(t, "", flags...), name: "agent"}
+	n.clients = newLink(t, n.Addr)
+	n.Flags = append(n.Flags, "--advertise", "internal="+n.clients.addr())
+	c := &cluster{t: t, nodes: []*node{n}}
+	n.Start()
+	n.client = n.Client()
+	t.Cleanup(func() { n.keepLog(t) })
+	return c
+}
+
+// verify reads the store end to end, while agents work on it.
+func (c *cluster) verify(flags ...string) string {
+	c.t.Helper()
+	return c.nodes[0].Succeed(append([]string{"verify", "--store", "remote", "--store-address", c.store}, flags...)...)
 }
 
 // target is what producers are given: all agents.

@@ -75,6 +75,9 @@ func (w *World) verify(t *topic, conn *grpc.ClientConn) {
 		if trouble := t.linearize(partition, entries); trouble != "" {
 			w.violate("nonlinear: %s/%d: %s", t.name, partition, trouble)
 		}
+		if err := w.checkTimes(ctx, streamhousev1.NewConsumerServiceClient(conn), t.name, partition); err != nil {
+			w.violate("unreadable: %s/%d by time: %v", t.name, partition, err)
+		}
 	}
 }
 

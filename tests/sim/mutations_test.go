@@ -30,6 +30,11 @@ var telling = []struct {
 	{"R7", []string{"disputed", "unserved"}},
 	{"R8", []string{"hasty"}},
 	{"R11", []string{"lost", "doubled", "unreadable"}},
+	{"R11Version", []string{"lost", "doubled", "unreadable", "store"}},
+	{"Unnamed", []string{"lost", "doubled", "unreadable", "store"}},
+	{"TrimEarly", []string{"lost", "doubled", "unreadable", "unserved", "store"}},
+	{"RemoveByAge", []string{"lost", "doubled", "unreadable", "unserved", "store"}},
+	{"SealByAge", []string{"lost", "doubled", "unreadable", "store"}},
 }
 
 // TestMutations switches one rule of the commit protocol off after the other and

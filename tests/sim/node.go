@@ -86,6 +86,7 @@ func (w *World) start(at string) {
 	n.link = &storeLink{w: w, number: uint64(number), node: n, counts: map[kindOfRequest]uint64{}, beat: time.Now()}
 	n.host = &host{address: at, listener: bufconn.Listen(bufferBytes), wire: &n.wire, conns: map[*conn]bool{}}
 	cfg := settings(pick(d, "agent", fmt.Sprintf("agent-%d", number)), at, pick(d, "", "a", "b", "c"), w.plot.ack, d.between(2*time.Second, 40*time.Second))
+	cfg.Compaction, cfg.Cleanup = w.plot.compaction, w.plot.cleanup
 	running, err := agent.New(cfg, agent.WithMemory(w.memory.Over(n.link)), agent.WithListener("internal", n.host.listener),
 		agent.WithDialer(w.net.dialer(at, &n.wire)))
 	if err != nil {

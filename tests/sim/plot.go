@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/streamhouse/streamhouse/services/agent"
 )
 
 // plot is what a seed decides before a run begins.
@@ -18,6 +20,8 @@ type plot struct {
 	length     time.Duration // of the part with faults
 	ack        time.Duration // how long agents let a producer wait
 	store      storeFaults
+	compaction agent.CompactionConfig
+	cleanup    agent.CleanupConfig
 	drainAll   bool // at the end
 	events     []event
 
@@ -49,12 +53,16 @@ func newPlot(seed uint64) *plot {
 			aimed: d.evenlyPercent(3, 60), longest: d.between(time.Second, 15*time.Second),
 		},
 	}
+	c := newDice(seed, 5)
+	p.compaction = agent.CompactionConfig{Age: c.between(time.Second, 20*time.Second), Bytes: 1 << (8 + c.IntN(8)), MemoryBytes: 1 << (8 + c.IntN(10))}
+	p.cleanup = agent.CleanupConfig{Interval: c.between(time.Second, 5*time.Second), Grace: c.between(100*time.Millisecond, 10*time.Second)}
 	for range 2 + d.IntN(7) {
 		p.addEvent(d)
 	}
 	if d.chance(40) {
 		p.addTopics(d)
 	}
+	p.addGrowth()
 	slices.SortStableFunc(p.events, func(a, b event) int { return int(a.at - b.at) })
 	return p
 }
@@ -63,8 +71,8 @@ func (d dice) evenlyPercent(low, high float64) float64 { return low + d.Float64(
 
 func (p *plot) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d agents, %d partitions, %d clients that send every %s, for %s\nstore: %v\n",
-		p.agents, p.partitions, p.clients, p.every, p.length, p.store)
+	fmt.Fprintf(&b, "%d agents, %d partitions, %d clients that send every %s, for %s\nstore: %v\nmerged after %s, or %d bytes; removed after %s, every %s\n",
+		p.agents, p.partitions, p.clients, p.every, p.length, p.store, p.compaction.Age, p.compaction.Bytes, p.cleanup.Grace, p.cleanup.Interval)
 	for _, e := range p.events {
 		fmt.Fprintf(&b, "%8s  %s\n", e.at.Round(time.Millisecond), e.text)
 	}

@@ -13,7 +13,7 @@ import (
 func (w *World) read() {
 	d := newDice(w.plot.seed, 4)
 	t := w.topics[0]
-	ends := make([]uint64, t.partitions)
+	ends := map[uint32]uint64{}
 	t.senders.Go(func() {
 		for {
 			select {
@@ -21,7 +21,7 @@ func (w *World) read() {
 				return
 			case <-time.After(d.evenly(0, 2*w.plot.readEvery)):
 			}
-			partition := uint32(d.IntN(int(t.partitions)))
+			partition := uint32(d.IntN(int(t.partitions.Load())))
 			offset := d.Uint64N(ends[partition] + 1)
 			if d.chance(70) {
 				offset = ends[partition] - min(ends[partition], d.Uint64N(4))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,9 +20,10 @@ import (
 type topic struct {
 	w          *World
 	name       string
-	partitions uint32
-	exists     bool // used by the playing goroutine only; so is doubtful
+	partitions atomic.Uint32 // as many as there are for certain
+	exists     bool          // used by the playing goroutine only; so are the next two
 	doubtful   bool
+	wanted     uint32 // partitions, when all is well
 	history    *history.History
 	patience   time.Duration // of its clients, at their end
 	stop       chan struct{}
@@ -43,7 +45,8 @@ type op struct {
 }
 
 func (w *World) newTopic(name string, partitions uint32) *topic {
-	t := &topic{w: w, name: name, partitions: partitions, history: history.New(), patience: patience, stop: make(chan struct{})}
+	t := &topic{w: w, name: name, wanted: partitions, history: history.New(), patience: patience, stop: make(chan struct{})}
+	t.partitions.Store(partitions)
 	w.topics = append(w.topics, t)
 	return t
 }
@@ -52,7 +55,7 @@ func (w *World) newTopic(name string, partitions uint32) *topic {
 // lost is no failure.
 func (w *World) create(t *topic, limit time.Duration) bool {
 	t.exists = w.try(limit, reason.TopicExists, func(ctx context.Context, c streamhousev1.TopicServiceClient) error {
-		_, err := c.CreateTopic(ctx, &streamhousev1.CreateTopicRequest{Name: t.name, PartitionCount: t.partitions})
+		_, err := c.CreateTopic(ctx, &streamhousev1.CreateTopicRequest{Name: t.name, PartitionCount: t.partitions.Load()})
 		return err
 	})
 	return t.exists
@@ -101,7 +104,7 @@ func (t *topic) join() {
 				return
 			case <-time.After(d.evenly(every/2, every*3/2)):
 			}
-			t.send(p, number, uint32(d.IntN(int(t.partitions))), func() {})
+			t.send(p, number, uint32(d.IntN(int(t.partitions.Load()))), func() {})
 		}
 	})
 }
@@ -182,10 +185,10 @@ func (w *World) probe() {
 		}
 		number := w.plot.nextClient()
 		p := w.producer(t, newDice(w.plot.seed, 3, uint64(number)), number)
-		missing := make([]bool, t.partitions)
+		missing := make([]bool, t.partitions.Load())
 		var mu sync.Mutex
 		var all sync.WaitGroup
-		for n := range t.partitions {
+		for n := range t.partitions.Load() {
 			missing[n] = true
 			all.Add(1)
 			w.work.Go(func() {

@@ -128,6 +128,7 @@ const (
 
 // finish waits until everything is well again, and ends clients and agents.
 func (w *World) finish() {
+	w.endGrowth()
 	w.probe()
 	for _, t := range w.topics {
 		t.end()
