@@ -105,7 +105,7 @@ func TestCommands(t *testing.T) {
 	// Nothing of the demo's own store is left.
 	trial := regexp.MustCompile(cfg.TablePrefix + `-trial-[0-9a-f]{8}`).FindString(demo)
 	gone := a.Run(process.Command{Args: []string{"store", "check", "--bucket=" + cfg.Bucket, "--table-prefix=" + trial, "--endpoint-url=" + url}})
-	for _, kind := range []string{"sessions", "partitions", "journal", "topics", "tombstones", "counters"} {
+	for _, kind := range []string{"sessions", "partitions", "journal", "index", "merges", "topics", "tombstones", "counters"} {
 		if !strings.Contains(gone.Stderr, `there is no table "`+trial+"-"+kind) {
 			t.Errorf("after the demo: %s", gone.Stderr)
 		}

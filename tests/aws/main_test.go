@@ -18,8 +18,13 @@ import (
 	"github.com/streamhouse/streamhouse/tests/internal/process"
 )
 
-// envEndpoint names a server that runs already.
-const envEndpoint = "STREAMHOUSE_TEST_AWS_ENDPOINT"
+// envEndpoint names a server that runs already, envBucket and envPrefix what stands
+// there for one cluster, as Terraform has made it.
+const (
+	envEndpoint = "STREAMHOUSE_TEST_AWS_ENDPOINT"
+	envBucket   = "STREAMHOUSE_TEST_AWS_BUCKET"
+	envPrefix   = "STREAMHOUSE_TEST_AWS_TABLE_PREFIX"
+)
 
 func TestMain(m *testing.M) {
 	// What this machine knows of AWS is kept out; agents inherit all of it.
@@ -43,9 +48,13 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what takes seconds at most.
 const patience = 60 * time.Second
 
-// newStore makes a store of a test's own at an endpoint.
+// newStore makes a store of a test's own at an endpoint, unless one is given.
+// Only one test that is run with one may start agents on it.
 func newStore(t *testing.T, endpoint string) agent.AWSConfig {
 	t.Helper()
+	if bucket := os.Getenv(envBucket); bucket != "" {
+		return agent.AWSConfig{Bucket: bucket, TablePrefix: os.Getenv(envPrefix), EndpointURL: endpoint}
+	}
 	name := fmt.Sprintf("test-%08x", time.Now().UnixNano()&0xffffffff)
 	cfg := agent.AWSConfig{Bucket: name, TablePrefix: name, EndpointURL: endpoint}
 	if err := agent.CreateStore(t.Context(), cfg); err != nil {

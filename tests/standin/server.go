@@ -109,7 +109,8 @@ func drop(objects http.Handler, above int64) http.Handler {
 }
 
 // route sends each request to the service that it is for: DynamoDB's name
-// their operation in a header, and all others are S3's.
+// their operation in a header, those of STS say so in their signature, and all
+// others are S3's.
 func route(objects, rows http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -118,6 +119,8 @@ func route(objects, rows http.Handler) http.Handler {
 			_, _ = io.WriteString(w, `{"services":{"s3":"running","dynamodb":"running"},"edition":"standin"}`) // the client may be gone
 		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB"):
 			rows.ServeHTTP(w, r)
+		case strings.Contains(r.Header.Get("Authorization"), "/sts/aws4_request"):
+			identity(w, r)
 		default:
 			objects.ServeHTTP(w, r)
 		}

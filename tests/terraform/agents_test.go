@@ -33,11 +33,23 @@ func (c *cli) agents() {
 	for _, e := range list(containers(s["aws_ecs_task_definition"][0])[0]["environment"]) {
 		env = append(env, fmt.Sprintf("%v=%v", e["name"], e["value"]))
 	}
+	// Settings of a task, but sooner: what is written is merged, and what that
+	// leaves is removed, while the test looks on.
+	env = append(env, "STREAMHOUSE_COMPACTION_AGE=1s", "STREAMHOUSE_CLEANUP_INTERVAL=1s", "STREAMHOUSE_CLEANUP_GRACE=1s")
 	one, two := c.startAgent(bin, env), c.startAgent(bin, env)
+	c.calls.startOver() // an agent that starts tries each kind of request on each table
 	tool := func(input string, args ...string) string { return c.tool(bin, two.address, input, args...) }
 
 	tool("", "topic", "create", "orders", "--partitions", "4")
-	tool(lines(1000, 1), "produce", "orders")
+	for n := range 8 { // some commits each: the newest one of a session is never removed
+		tool(lines(125, 1+125*n), "produce", "orders")
+	}
+	// What nobody asks an agent for needs its role all the same.
+	c.works("compaction announces what it writes", "PutItem", "merges")
+	c.works("compaction writes the index", "PutItem", "index")
+	c.works("clean-up removes what was committed and is merged", "DeleteItem", "journal")
+	c.works("clean-up removes small segments", "DeleteObject", "objects")
+	c.works("clean-up looks for what nobody committed", "ListBucket", "objects")
 	if err := one.cmd.Process.Kill(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -51,6 +63,7 @@ func (c *cli) agents() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.works("readers look into the index", "Query", "index")
 	got := strings.Fields(out)
 	slices.Sort(got)
 	want := strings.Fields(lines(2000, 1))
@@ -70,6 +83,17 @@ func (c *cli) agents() {
 		c.t.Errorf("an agent reports no metrics of its cluster: %q", out)
 	}
 	c.agentsMay(s)
+}
+
+// works waits until agents have asked for an operation on rows of a kind, or on
+// objects.
+func (c *cli) works(what, operation, kind string) {
+	c.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !c.calls.asked(operation, kind); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%s: no agent has asked for %s on %s", what, operation, kind)
+		}
+	}
 }
 
 // agentsMay compares what agents asked AWS for with what their role allows.

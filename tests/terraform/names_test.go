@@ -79,7 +79,7 @@ func TestRefusals(t *testing.T) {
 
 var (
 	setting = regexp.MustCompile(`STREAMHOUSE_[A-Z_]+`)
-	metric  = regexp.MustCompile(`(?:metric += |metric_name += |\[|namespace, )"([A-Z][A-Za-z]+(?:_[a-z]+)?)"`)
+	metric  = regexp.MustCompile(`(?:metric += |metric_name += |\[|namespace, )"([A-Z][A-Za-z]+(?:_[a-z_]+)?)"`)
 )
 
 // The agent knows each setting that the task definition gives it.
@@ -127,6 +127,10 @@ func emitted(t *testing.T) map[string]bool {
 			for _, kind := range []string{"put", "commit", "read", "write"} {
 				names[prefix+kind] = true
 			}
+		case prefix == "LeaseMoves_":
+			for _, kind := range []string{"acquired", "taken_over", "handed_over"} {
+				names[prefix+kind] = true
+			}
 		case prefix == "CapacityUnits_":
 			names[prefix+"read"], names[prefix+"write"] = true, true
 		default:
@@ -153,7 +157,7 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"PartitionsWithoutOwner", "StoreErrors_commit", "ThrottledRequests", "Leases", "AckLatency", "BufferUsed", "BytesIn", "RequestCost"} {
+	for _, name := range []string{"PartitionsWithoutOwner", "StoreErrors_commit", "ThrottledRequests", "Leases", "LeaseMoves_taken_over", "AckLatency", "BufferUsed", "BytesIn", "RequestCost"} {
 		if !used[name] {
 			t.Errorf("nothing watches %s; watched are %v", name, slices.Sorted(maps.Keys(used)))
 		}

@@ -4,6 +4,7 @@ package terraform
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
@@ -24,6 +25,9 @@ type recorder struct {
 	mu     struct {
 		sync.Mutex
 		actions map[string]map[string]bool
+		// since are the operations since startOver, as "PutItem topics" and
+		// "GetObject objects".
+		since map[string]bool
 	}
 }
 
@@ -54,6 +58,21 @@ func (r *recorder) of(key string) []string {
 	return slices.Sorted(maps.Keys(r.mu.actions[key]))
 }
 
+// startOver forgets what was asked of tables and buckets.
+func (r *recorder) startOver() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.since = map[string]bool{}
+}
+
+// asked says whether an operation on rows of a kind, or on objects, was asked for
+// since startOver.
+func (r *recorder) asked(operation, kind string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.since[operation+" "+kind]
+}
+
 var credential = regexp.MustCompile(`Credential=([^/]+)/[0-9]+/[^/]+/([^/]+)/`)
 
 func (r *recorder) note(req *http.Request) {
@@ -62,20 +81,19 @@ func (r *recorder) note(req *http.Request) {
 		return
 	}
 	key, service := match[1], match[2]
-	var action string
+	var action, kind string
 	_, target, _ := strings.Cut(req.Header.Get("X-Amz-Target"), ".")
 	_, operation, _ := strings.Cut(req.URL.Path, "/operation/")
 	switch {
 	case service == "s3":
-		action = s3Action(req)
+		action, kind = s3Action(req), "objects"
 	case target != "":
 		action = target
+		_, kind, _ = strings.Cut(tableOf(req), "-")
 	case operation != "":
 		action = operation
 	default: // the query protocol
-		body, _ := io.ReadAll(req.Body)
-		req.Body = io.NopCloser(bytes.NewReader(body))
-		form, _ := url.ParseQuery(string(body))
+		form, _ := url.ParseQuery(string(body(req)))
 		action = form.Get("Action")
 	}
 	if name, ok := map[string]string{"monitoring": "cloudwatch"}[service]; ok {
@@ -87,6 +105,23 @@ func (r *recorder) note(req *http.Request) {
 		r.mu.actions[key] = map[string]bool{}
 	}
 	r.mu.actions[key][service+":"+action] = true
+	if r.mu.since != nil {
+		r.mu.since[action+" "+kind] = true
+	}
+}
+
+// body reads a request's body, and leaves it to be read again.
+func body(req *http.Request) []byte {
+	b, _ := io.ReadAll(req.Body) // what is missing, the server misses as well
+	req.Body = io.NopCloser(bytes.NewReader(b))
+	return b
+}
+
+// tableOf is the table that a request to DynamoDB is about.
+func tableOf(req *http.Request) string {
+	var in struct{ TableName string }
+	_ = json.Unmarshal(body(req), &in) // other services have none
+	return in.TableName
 }
 
 // s3Action is the permission that a request to S3 needs.

@@ -75,7 +75,7 @@ func (s stack) data(h *holes) {
 			h.unless(len(list(rule["expiration"])) == 0, "a lifecycle rule deletes segments")
 		}
 	}
-	h.unless(len(s["aws_dynamodb_table"]) == 6, "there are %d tables", len(s["aws_dynamodb_table"]))
+	h.unless(len(s["aws_dynamodb_table"]) == 8, "there are %d tables", len(s["aws_dynamodb_table"]))
 	for _, table := range s["aws_dynamodb_table"] {
 		h.unless(table["deletion_protection_enabled"] == true, "table %v can be deleted", table["name"])
 		h.unless(len(list(table["point_in_time_recovery"])) == 1 && list(table["point_in_time_recovery"])[0]["enabled"] == true,

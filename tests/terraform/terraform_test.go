@@ -96,7 +96,7 @@ func startStandin(t *testing.T) (endpoint string) {
 	}
 	host, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
-	cmd := exec.Command("python3", "standin.py", host, port)
+	cmd := exec.Command("python3", "../moto/server.py", host, port, "--attached")
 	log := &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	in, err := cmd.StdinPipe()

@@ -104,6 +104,8 @@ func (s *Server) dispatch(operation string, body []byte) (any, error) {
 		return call(body, s.describeTimeToLive)
 	case "GetItem":
 		return call(body, s.getItem)
+	case "ListTagsOfResource":
+		return call(body, s.listTags)
 	case "ListTables":
 		return call(body, s.listTables)
 	case "PutItem":
@@ -114,6 +116,8 @@ func (s *Server) dispatch(operation string, body []byte) (any, error) {
 		return call(body, s.scan)
 	case "UpdateContinuousBackups":
 		return call(body, s.updateContinuousBackups)
+	case "UpdateTable":
+		return call(body, s.updateTable)
 	default:
 		return nil, unknown(operation)
 	}

@@ -146,3 +146,25 @@ func TestPages(t *testing.T) {
 		t.Errorf("a page of one is %q", got)
 	}
 }
+
+// Terraform protects a table, and takes that away before it deletes it.
+func TestProtection(t *testing.T) {
+	t.Parallel()
+	h := newTable(t)
+	for _, protected := range []string{"true", "false"} {
+		must(t, h, "UpdateTable", `{"TableName":"tab","DeletionProtectionEnabled":`+protected+`}`)
+		if answer := must(t, h, "DescribeTable", `{"TableName":"tab"}`); !strings.Contains(answer, `"DeletionProtectionEnabled":`+protected) {
+			t.Errorf("after it was set to %s: %s", protected, answer)
+		}
+		_, answer := send(h, "DeleteTable", `{"TableName":"tab"}`)
+		if refused := strings.Contains(answer, "protected against deletion"); refused != (protected == "true") {
+			t.Errorf("protected %s, deleted: %s", protected, answer)
+		}
+	}
+	if _, answer := send(newTable(t), "UpdateTable", `{"TableName":"tab"}`); !strings.Contains(answer, "ValidationException") {
+		t.Errorf("an update of nothing: %s", answer)
+	}
+	if answer := must(t, newTable(t), "ListTagsOfResource", `{"ResourceArn":"arn:aws:dynamodb:us-east-1:000000000000:table/tab"}`); answer != `{"Tags":[]}` {
+		t.Errorf("tags of a table without: %s", answer)
+	}
+}

@@ -26,6 +26,7 @@ type table struct {
 	protected bool
 	recovery  bool
 	created   int64
+	tags      []tag
 	sets      []*set // sorted by hashed
 }
 

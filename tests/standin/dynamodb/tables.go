@@ -18,7 +18,8 @@ type createTable struct {
 	AttributeDefinitions      []attributeDefinition
 	BillingMode               string
 	DeletionProtectionEnabled bool
-	Tags                      []map[string]string
+	TableClass                string
+	Tags                      []tag
 }
 
 var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
@@ -33,7 +34,10 @@ func (s *Server) createTable(in *createTable) (any, error) {
 	if s.tables[in.TableName] != nil {
 		return nil, inUse("Table already exists: %s", in.TableName)
 	}
-	t := &table{name: in.TableName, protected: in.DeletionProtectionEnabled, created: time.Now().Unix()}
+	if in.TableClass != "" && in.TableClass != "STANDARD" {
+		return nil, invalid("the stand-in has tables of the class STANDARD only, not %q", in.TableClass)
+	}
+	t := &table{name: in.TableName, protected: in.DeletionProtectionEnabled, created: time.Now().Unix(), tags: in.Tags}
 	kinds := map[string]string{}
 	for _, d := range in.AttributeDefinitions {
 		kinds[d.AttributeName] = d.AttributeType

@@ -17,7 +17,7 @@ const suffix = "!"
 
 // keys adds the suffix on the way in and takes it away on the way out. It
 // knows the operations on objects that StreamHouse and its tools use; copies,
-// tags, locks and versions are not among them.
+// tags and locks are not among them.
 type keys struct{ backend.Backend }
 
 func inner(key *string) *string {
@@ -71,6 +71,17 @@ func (k keys) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s3r
 	out, err := k.Backend.ListObjectsV2(ctx, in)
 	for i := range out.Contents {
 		*out.Contents[i].Key = outer(*out.Contents[i].Key)
+	}
+	return out, err
+}
+
+func (k keys) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersionsInput) (s3response.ListVersionsResult, error) {
+	if in.KeyMarker != nil && *in.KeyMarker != "" {
+		in.KeyMarker = inner(in.KeyMarker)
+	}
+	out, err := k.Backend.ListObjectVersions(ctx, in)
+	for i := range out.Versions {
+		*out.Versions[i].Key = outer(*out.Versions[i].Key)
 	}
 	return out, err
 }

@@ -1,7 +1,7 @@
 // Package s3 serves S3 out of a folder, by versitygw.
 //
-// It differs from S3 where that keeps objects as files, see keys.go, and has
-// no lifecycle of buckets. Only one server can run in a process, whose working
+// It differs from S3 where that keeps objects as files, see keys.go, and keeps
+// buckets' settings without acting on them, see settings.go. Only one server can run in a process, whose working
 // directory it changes.
 package s3
 
@@ -31,7 +31,7 @@ const (
 
 // Server is an http.Handler for S3's requests.
 type Server struct {
-	*httputil.ReverseProxy
+	http.Handler
 	done chan struct{}
 	err  error
 }
@@ -60,7 +60,8 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 		return nil, fmt.Errorf("serve S3 from %s: %w", dir, err)
 	}
 	account := auth.Account{Access: AccessKey, Secret: SecretKey, Role: auth.RoleAdmin}
-	s := &Server{ReverseProxy: proxy(socket), done: make(chan struct{})}
+	handler := &settings{gateway: proxy(socket), root: root, kept: map[string]map[string]document{}}
+	s := &Server{Handler: handler, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		s.err = embedgw.RunVersityGW(ctx, keys{backend}, &embedgw.Config{

@@ -5,7 +5,8 @@ locals {
     { title = "Throughput, bytes a minute", lines = [["BytesIn", "Sum", "taken"], ["SegmentBytes", "Sum", "written to S3"]] },
     { title = "Acknowledgement, ms", lines = [["AckLatency", "p50", "p50"], ["AckLatency", "p99", "p99"]] },
     { title = "Refusals and failures", lines = [["Refusals", "Sum", "refused"], ["StoreErrors_put", "Sum", "segments"], ["StoreErrors_commit", "Sum", "journal rows"], ["ThrottledRequests", "Sum", "throttled"]] },
-    { title = "Partitions: moves show as steps", lines = [["Leases", "Sum", "owned"], ["Leases", "Maximum", "most of an agent"], ["Leases", "Minimum", "fewest of an agent"], ["PartitionsWithoutOwner", "Maximum", "without owner"]] },
+    { title = "Partitions", lines = [["Leases", "Sum", "owned"], ["Leases", "Maximum", "most of an agent"], ["Leases", "Minimum", "fewest of an agent"], ["PartitionsWithoutOwner", "Maximum", "without owner"]] },
+    { title = "Partitions that move, a minute", lines = [["LeaseMoves_handed_over", "Sum", "handed over"], ["LeaseMoves_acquired", "Sum", "acquired"], ["LeaseMoves_taken_over", "Sum", "taken over from the dead"]] },
     { title = "Stores, ms", lines = [["PutLatency", "p50", "segment p50"], ["PutLatency", "p99", "segment p99"], ["CommitLatency", "p50", "row p50"], ["CommitLatency", "p99", "row p99"]] },
     { title = "Agents, and buffers in percent", lines = [["Leases", "SampleCount", "agents"], ["BufferUsed", "Maximum", "fullest buffer"]] },
   ]
@@ -25,7 +26,7 @@ locals {
   }]
 
   cost = {
-    type = "metric", x = 0, y = 18, width = 12, height = 6
+    type = "metric", x = 12, y = 18, width = 12, height = 6
     properties = {
       title  = "Requests, US dollars for a GiB"
       region = data.aws_region.current.name

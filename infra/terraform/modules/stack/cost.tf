@@ -17,7 +17,7 @@ locals {
   # $0.625 a million writes and $0.125 a million reads.
   idle_hour = (1800 * 0.625 + 7560 * 0.125) / 1000000
 
-  metrics   = 30                                   # docs/metrics.md, with a kind each
+  metrics   = 44                                   # docs/metrics.md, with a kind each
   alarms    = module.observability.alarm_count + 4 # of autoscaling: each target has two
   endpoints = local.made ? module.network[0].interface_endpoint_count : 0
   vcpu      = var.cpu / 1024

@@ -5,6 +5,8 @@ locals {
     sessions   = { hash = "id", type = "S", range = null }
     partitions = { hash = "topic", type = "N", range = "partition" }
     journal    = { hash = "session", type = "S", range = "seq" }
+    index      = { hash = "log", type = "S", range = "last" }
+    merges     = { hash = "session", type = "S", range = "number" }
     topics     = { hash = "name", type = "S", range = null }
     tombstones = { hash = "topic", type = "N", range = null }
     counters   = { hash = "name", type = "S", range = null }

@@ -26,7 +26,7 @@ run "defaults" {
     error_message = "A missing agent would not be noticed."
   }
   assert {
-    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 7
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 8
     error_message = "A chart is missing."
   }
 }

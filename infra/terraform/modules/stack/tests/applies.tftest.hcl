@@ -13,8 +13,8 @@ run "only_an_image" {
     error_message = "The snippet does not work as it is pasted."
   }
   assert {
-    # 3 x 730 h x $0.0395 + 3 x 730 h x $0.01 + 30 x $0.30 + 11 x $0.10 + $3 + $0.50 + 3 x 730 h x $0.00207
-    condition     = output.monthly_fixed_cost.usd == "126.54"
+    # 3 x 730 h x $0.0395 + 3 x 730 h x $0.01 + 44 x $0.30 + 11 x $0.10 + $3 + $0.50 + 3 x 730 h x $0.00207
+    condition     = output.monthly_fixed_cost.usd == "130.74"
     error_message = "The fixed cost is not the sum of its parts."
   }
   assert {

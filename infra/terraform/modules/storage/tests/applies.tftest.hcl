@@ -17,7 +17,7 @@ run "defaults" {
     error_message = "A clock would delete rows."
   }
   assert {
-    condition     = aws_dynamodb_table.rows["journal"].hash_key == "session" && aws_dynamodb_table.rows["journal"].range_key == "seq" && length(aws_dynamodb_table.rows) == 6
+    condition     = aws_dynamodb_table.rows["journal"].hash_key == "session" && aws_dynamodb_table.rows["journal"].range_key == "seq" && length(aws_dynamodb_table.rows) == 8
     error_message = "The tables are not those of the agent."
   }
   assert {
