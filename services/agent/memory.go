@@ -1,6 +1,10 @@
 package agent
 
 import (
+	"context"
+	"fmt"
+	"time"
+
 	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
 	"github.com/streamhouse/streamhouse/services/agent/internal/memory"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
@@ -31,6 +35,20 @@ func (m *Memory) Shared() *Memory {
 // simulations, in which each agent has one.
 func (m *Memory) Over(n StoreNetwork) *Memory {
 	return &Memory{objects: faults.OverObjects(n, m.objects), rows: faults.OverRows(n, m.rows), shared: m.shared}
+}
+
+// Retain sets a topic's retention, with none of the minimums that agents have: for
+// simulations, whose logs are short. As in the topic's settings, 0 is no limit.
+func (m *Memory) Retain(ctx context.Context, topic string, age time.Duration, bytes int64) error {
+	row := &meta.Topic{Name: topic}
+	if err := m.rows.Get(ctx, row); err != nil {
+		return fmt.Errorf("read topic: %w", err)
+	}
+	row.RetentionMillis, row.RetentionBytes = age.Milliseconds(), bytes
+	if err := m.rows.Swap(ctx, row); err != nil {
+		return fmt.Errorf("update topic: %w", err)
+	}
+	return nil
 }
 
 // StoreNetwork decides what becomes of each request of an agent to its store.

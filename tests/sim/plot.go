@@ -22,6 +22,7 @@ type plot struct {
 	store      storeFaults
 	compaction agent.CompactionConfig
 	cleanup    agent.CleanupConfig
+	keeps      retention
 	drainAll   bool // at the end
 	events     []event
 
@@ -63,6 +64,7 @@ func newPlot(seed uint64) *plot {
 		p.addTopics(d)
 	}
 	p.addGrowth()
+	p.addRetention()
 	slices.SortStableFunc(p.events, func(a, b event) int { return int(a.at - b.at) })
 	return p
 }
@@ -71,8 +73,8 @@ func (d dice) evenlyPercent(low, high float64) float64 { return low + d.Float64(
 
 func (p *plot) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d agents, %d partitions, %d clients that send every %s, for %s\nstore: %v\nmerged after %s, or %d bytes; removed after %s, every %s\n",
-		p.agents, p.partitions, p.clients, p.every, p.length, p.store, p.compaction.Age, p.compaction.Bytes, p.cleanup.Grace, p.cleanup.Interval)
+	fmt.Fprintf(&b, "%d agents, %d partitions, %d clients that send every %s, for %s\nstore: %v\nmerged after %s, or %d bytes; removed after %s, every %s; %v\n",
+		p.agents, p.partitions, p.clients, p.every, p.length, p.store, p.compaction.Age, p.compaction.Bytes, p.cleanup.Grace, p.cleanup.Interval, p.keeps)
 	for _, e := range p.events {
 		fmt.Fprintf(&b, "%8s  %s\n", e.at.Round(time.Millisecond), e.text)
 	}

@@ -8,11 +8,10 @@ import (
 	"github.com/streamhouse/streamhouse/tests/internal/history"
 )
 
-// read lets somebody read here and there until the end: whatever agent answers
-// has to tell what stays true.
-func (w *World) read() {
-	d := newDice(w.plot.seed, 4)
-	t := w.topics[0]
+// read lets somebody read the topic here and there until its end: whatever agent
+// answers has to tell what stays true.
+func (t *topic) read(d dice) {
+	w := t.w
 	ends := map[uint32]uint64{}
 	t.senders.Go(func() {
 		for {

@@ -25,6 +25,7 @@ type topic struct {
 	doubtful   bool
 	wanted     uint32 // partitions, when all is well
 	history    *history.History
+	keeps      retention
 	patience   time.Duration // of its clients, at their end
 	stop       chan struct{}
 	senders    sync.WaitGroup
@@ -42,6 +43,7 @@ type op struct {
 	offset     uint64
 	known      bool // the offset
 	from, till int64
+	sent       time.Time // what was appended
 }
 
 func (w *World) newTopic(name string, partitions uint32) *topic {
@@ -142,11 +144,11 @@ func (w *World) producer(t *topic, d dice, number int) *producer.Producer {
 func (t *topic) send(p *producer.Producer, client int, partition uint32, done func()) {
 	id := t.history.Send(uint32(client), partition)
 	note := t.history.Callback(id)
-	from := t.w.clock.Add(1)
+	from, sent := t.w.clock.Add(1), time.Now()
 	p.SendAsync(context.Background(), producer.Record{Value: id.Value(history.MinValue + int(id.Number%20)), Partition: int32(partition)},
 		func(ack producer.Ack, err error) {
 			note(ack, err)
-			o := op{client: client, id: id, offset: ack.Offset, known: err == nil, from: from, till: t.w.clock.Add(1)}
+			o := op{client: client, id: id, offset: ack.Offset, known: err == nil, from: from, till: t.w.clock.Add(1), sent: sent}
 			if err != nil {
 				if producer.OutcomeOf(err) == producer.NotDone {
 					return
@@ -163,6 +165,19 @@ func (t *topic) note(o op) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ops = append(t.ops, o)
+}
+
+// opsOf is what was done to a partition.
+func (t *topic) opsOf(partition uint32) []op {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ops []op
+	for _, o := range t.ops {
+		if o.id.Partition == partition {
+			ops = append(ops, o)
+		}
+	}
+	return ops
 }
 
 // end stops the clients and waits until everything that they sent is resolved.

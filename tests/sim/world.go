@@ -66,7 +66,8 @@ func play(t *testing.T, p *plot) []string {
 	for range p.clients {
 		main.join()
 	}
-	w.read()
+	main.read(newDice(p.seed, 4))
+	w.brief()
 	w.armed.Store(true)
 	w.stage()
 	w.armed.Store(false)

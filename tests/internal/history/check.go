@@ -19,7 +19,7 @@ const (
 	Misplaced Kind = "misplaced"
 	// Disordered: a producer's records do not stand in the order of sending.
 	Disordered Kind = "disordered"
-	// Gap: offsets do not count from 0 by one.
+	// Gap: offsets do not count by one, from 0 or from where the log begins.
 	Gap Kind = "gap"
 	// Undead: a record is in the log though its producer was told that it is
 	// not and never will be.
@@ -64,10 +64,14 @@ func (l Log) Records() int {
 // last resolution. A record that failed as unknown may be there once or not at
 // all; so may one that is still pending. Neither has a place in its producer's
 // order: a late copy may come after what its producer sent next.
-func (h *History) Check(log Log) []Violation {
+func (h *History) Check(log Log) []Violation { return h.CheckFrom(log, nil) }
+
+// CheckFrom is Check for partitions that retention let begin at later offsets than
+// 0: what was acknowledged below is not looked for.
+func (h *History) CheckFrom(log Log, starts map[uint32]uint64) []Violation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := checker{found: map[ID]uint64{}, violations: slices.Clone(h.mu.contradictions), series: h.mu.series}
+	c := checker{found: map[ID]uint64{}, violations: slices.Clone(h.mu.contradictions), series: h.mu.series, starts: starts}
 	for _, partition := range slices.Sorted(maps.Keys(log)) {
 		c.partition(partition, log[partition])
 	}
@@ -78,6 +82,7 @@ func (h *History) Check(log Log) []Violation {
 // checker goes through a log once.
 type checker struct {
 	series     map[series][]fate
+	starts     map[uint32]uint64
 	found      map[ID]uint64
 	violations []Violation
 }
@@ -89,8 +94,8 @@ func (c *checker) report(kind Kind, partition uint32, format string, args ...any
 func (c *checker) partition(partition uint32, entries []Entry) {
 	last := map[uint32]ID{} // of the acknowledged, by producer
 	for i, e := range entries {
-		if e.Offset != uint64(i) {
-			c.report(Gap, partition, "partition %d has offset %d where %d is due", partition, e.Offset, i)
+		if due := c.starts[partition] + uint64(i); e.Offset != due {
+			c.report(Gap, partition, "partition %d has offset %d where %d is due", partition, e.Offset, due)
 		}
 		fate, ok := c.known(partition, e)
 		if !ok {
@@ -140,7 +145,7 @@ func (c *checker) missing() {
 	for s, fates := range c.series {
 		for n, f := range fates {
 			id := ID{s.producer, s.partition, uint64(n)}
-			if _, ok := c.found[id]; f.state == acked && !ok {
+			if _, ok := c.found[id]; f.state == acked && f.offset >= c.starts[s.partition] && !ok {
 				c.report(Lost, s.partition, "%v is acknowledged at offset %d and not in the log", id, f.offset)
 			}
 		}

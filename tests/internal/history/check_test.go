@@ -64,6 +64,23 @@ func TestCheckAcceptsAnHonestLog(t *testing.T) {
 	}
 }
 
+// What retention let go is not missed, and nothing else is forgiven.
+func TestCheckFrom(t *testing.T) {
+	h, log := honest()
+	log[0] = log[0][2:]
+	starts := map[uint32]uint64{0: 2}
+	if got := h.CheckFrom(log, starts); len(got) > 0 {
+		t.Errorf("violations in a log that begins at offset 2: %v", got)
+	}
+	if got := kinds(h.CheckFrom(log, map[uint32]uint64{0: 1})); !slices.Equal(got, []Kind{Gap, Lost}) {
+		t.Errorf("in a log that lacks its first record there are %v", got)
+	}
+	log[0] = log[0][:1]
+	if got := kinds(h.CheckFrom(log, starts)); !slices.Equal(got, []Kind{Lost}) {
+		t.Errorf("in a log that lacks its end there are %v", got)
+	}
+}
+
 // A checker that finds nothing proves nothing: each fault is planted, and must
 // be found as what it is.
 func TestCheckFindsPlantedFaults(t *testing.T) {

@@ -18,17 +18,18 @@ func Read(ctx context.Context, topics streamhousev1.TopicServiceClient, consumer
 	}
 	log := Log{}
 	for partition := range found.GetTopic().GetPartitionCount() {
-		if log[partition], err = readPartition(ctx, consumer, topic, partition); err != nil {
+		if log[partition], err = ReadPartition(ctx, consumer, topic, partition, 0); err != nil {
 			return nil, fmt.Errorf("read %s/%d: %w", topic, partition, err)
 		}
 	}
 	return log, nil
 }
 
-func readPartition(ctx context.Context, consumer streamhousev1.ConsumerServiceClient, topic string, partition uint32) ([]Entry, error) {
+// ReadPartition reads a partition from an offset to what was its end at last.
+func ReadPartition(ctx context.Context, consumer streamhousev1.ConsumerServiceClient, topic string, partition uint32, next uint64) ([]Entry, error) {
 	var entries []Entry
 	var d batch.Decoder
-	for next, end := uint64(0), uint64(0); ; {
+	for end := uint64(0); ; {
 		page, err := consumer.Fetch(ctx, &streamhousev1.FetchRequest{Topic: topic, Partition: partition, Offset: next, MaxBytes: 4 << 20})
 		if err != nil {
 			return nil, fmt.Errorf("fetch from offset %d: %w", next, err)
