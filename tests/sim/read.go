@@ -42,9 +42,13 @@ func (t *topic) fetch(address string, partition uint32, offset uint64) (end uint
 	page, err := streamhousev1.NewConsumerServiceClient(t.w.conn(address)).Fetch(ctx,
 		&streamhousev1.FetchRequest{Topic: t.name, Partition: partition, Offset: offset, MaxBytes: 1 << 10})
 	till := t.w.clock.Add(1)
+	if start, refused := startIn(err); refused {
+		t.checkAge(partition, start)
+	}
 	if err != nil {
 		return 0
 	}
+	t.checkAge(partition, page.GetStartOffset())
 	for _, b := range page.GetBatches() {
 		entries, err := history.Decode(b)
 		if err != nil {

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -80,7 +79,8 @@ func (w *World) verifyBrief(ctx context.Context, t *topic, c streamhousev1.Consu
 		}
 		if starts[partition] = start; start > 0 {
 			letGo.Add(1)
-			w.checkKept(ctx, t, c, partition, start)
+			t.checkAge(partition, start)
+			w.checkBytes(ctx, t, c, partition, start)
 		}
 	}
 	for _, v := range t.history.CheckFrom(log, starts) {
@@ -94,24 +94,37 @@ func (w *World) verifyBrief(ctx context.Context, t *topic, c streamhousev1.Consu
 // startOf is the first offset of a partition.
 func startOf(ctx context.Context, c streamhousev1.ConsumerServiceClient, topic string, partition uint32) (uint64, error) {
 	page, err := c.Fetch(ctx, &streamhousev1.FetchRequest{Topic: topic, Partition: partition, MaxBytes: 1})
-	if err == nil {
-		return page.GetStartOffset(), nil
+	if start, refused := startIn(err); refused {
+		return start, nil
 	}
-	var refusal *reason.Error
-	if !errors.Is(reason.From(err), reason.OffsetOutOfRange) || !errors.As(reason.From(err), &refusal) {
-		return 0, err
-	}
-	return strconv.ParseUint(refusal.Metadata[reason.MetaStartOffset], 10, 64)
+	return page.GetStartOffset(), err
 }
 
-// checkKept requires that what went was old enough, or that enough follows it.
-func (w *World) checkKept(ctx context.Context, t *topic, c streamhousev1.ConsumerServiceClient, partition uint32, start uint64) {
-	if t.keeps.age > 0 {
-		for _, o := range t.opsOf(partition) {
-			if o.known && !o.read && o.offset < start && time.Since(o.sent) < t.keeps.age {
-				w.violate("lost: %s/%d: %v, at offset %d, was let go %s after it was sent", t.name, partition, o.id, o.offset, time.Since(o.sent))
-			}
+// startIn is the first offset that a refusal of another tells.
+func startIn(err error) (start uint64, ok bool) {
+	refusal := reason.From(err)
+	if refusal == nil || refusal.Reason != reason.OffsetOutOfRange {
+		return 0, false
+	}
+	start, err = strconv.ParseUint(refusal.Metadata[reason.MetaStartOffset], 10, 64)
+	return start, err == nil
+}
+
+// checkAge requires that what is seen to be gone is old enough.
+func (t *topic) checkAge(partition uint32, start uint64) {
+	if t.keeps.age == 0 {
+		return
+	}
+	for _, o := range t.opsOf(partition) {
+		if age := time.Since(o.sent); o.known && !o.read && o.offset < start && age < t.keeps.age {
+			t.w.violate("lost: %s/%d: %v, at offset %d, was let go %s after it was sent", t.name, partition, o.id, o.offset, age)
 		}
+	}
+}
+
+// checkBytes requires that enough is left where something went.
+func (w *World) checkBytes(ctx context.Context, t *topic, c streamhousev1.ConsumerServiceClient, partition uint32, start uint64) {
+	if t.keeps.bytes == 0 {
 		return
 	}
 	kept := int64(0)
