@@ -150,6 +150,43 @@ func TestCompactionUnderFaults(t *testing.T) {
 	}
 }
 
+// A batch that is in flight when a segment with the producers' state is sealed, and
+// is merged before that segment commits, is known after a crash: its retry is not
+// appended.
+func TestStateInFlightOverCheckpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		injector := faults.New(faults.Plan{Rules: []faults.Rule{
+			{Op: faults.Put, First: 1, Kind: faults.Pause, Pause: 200 * time.Millisecond},
+			{Op: faults.Put, First: 2, Kind: faults.Pause, Pause: 8 * time.Second},
+		}})
+		w := worldOn(t, injector.Objects(memory.NewObjects()), injector.Rows(memory.NewRows()), 1)
+		w.compaction = often
+		r := w.start()
+		id := flush.ID{Topic: w.topic.ID}
+		first, second := make(waiting, 1), make(waiting, 1)
+		if err := r.Pipeline.Append(id, encode(7, 0, 3), first, 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond) // it is on its way
+		if err := r.Pipeline.Append(id, encode(8, 0, 3), second, 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if got, end := <-first, r.Pipeline.Tenure(id).Index.Tail().Checkpoint.End; got.err != nil || end != 3 {
+			t.Fatalf("the first batch got %v, and the checkpoint is at %d", got, end)
+		}
+		if got := <-second; got.err != nil || got.base != 3 {
+			t.Fatalf("the second batch got %v", got)
+		}
+		r.crash()
+		r = w.start()
+		defer r.crash()
+		mustProduce(t, r, w, encode(7, 0, 3), 0)
+		mustProduce(t, r, w, encode(8, 0, 3), 3)
+		mustProduce(t, r, w, encode(7, 1, 3), 6)
+	})
+}
+
 // Batches that a disk has damaged are not merged: the checkpoint stays in front of
 // them, and the others go on.
 func TestDamageIsNotMerged(t *testing.T) {

@@ -382,12 +382,10 @@ func TestReleasedState(t *testing.T) {
 	p = w.must(row)
 	p.knows(t, b(0), 0)
 	p.knows(t, b(1), 20)
-	w.commit(sessionB, part{epoch: 2, base: 30, batches: [][]byte{b(2)}, state: state(t, 30, map[uint64][]byte{0: b(0), 20: b(1)})})
+	w.commit(sessionB, part{epoch: 2, base: 30, batches: [][]byte{b(2)}, state: state(t, 30, map[uint64][]byte{0: b(0), 10: lost, 20: b(1)})})
 	w.seal(sessionB)
-	if err := w.objects.Delete(t.Context(), released); err != nil {
-		t.Fatal(err)
-	}
 	p = w.must(row)
+	p.knows(t, lost, 10) // only the newer one says so
 	for seq, base := range []uint64{0, 20, 30} {
 		p.knows(t, b(uint64(seq)), base)
 	}
@@ -500,4 +498,24 @@ func TestSealThatCameLate(t *testing.T) {
 			t.Errorf("covered to %d: up to %d, row %d, %v", covered, p.End, p.EndSeq, p.Err)
 		}
 	}
+}
+
+// A segment that carries the state may have been sealed before what a checkpoint
+// covers by now was committed: the state that the row names knows more.
+func TestStateOlderThanCheckpoint(t *testing.T) {
+	w := newWorld(t)
+	b := func(seq uint64) []byte { return encode(1, seq, 10) }
+	other := encode(2, 0, 10)
+	w.commit(sessionA, part{epoch: 1, base: 0, batches: [][]byte{b(0)}})
+	w.commit(sessionA, part{epoch: 1, base: 10, batches: [][]byte{b(1)}})
+	states, _, _ := w.put(sessionA, part{state: state(t, 20, map[uint64][]byte{0: b(0), 10: b(1)})})
+	w.commit(sessionA, part{epoch: 1, base: 20, batches: [][]byte{other}, state: state(t, 10, map[uint64][]byte{0: b(0)})})
+	w.seal(sessionA)
+	p := w.must(&meta.Partition{
+		Owner: sessionA, Epoch: 1, FirstSeq: 1, State: states, StateEnd: 20,
+		Checkpoint: meta.Checkpoint{End: 20, Compactions: []meta.Compaction{{ID: 1, End: 20}}},
+	})
+	p.knows(t, b(0), 0)
+	p.knows(t, b(1), 10)
+	p.knows(t, other, 20)
 }

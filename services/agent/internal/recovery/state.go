@@ -24,7 +24,7 @@ const parallelGets = 64
 const tailBytes = 64 << 10
 
 // restoreStates rebuilds the producers' states: the newest whole state of each
-// partition, from a release or from a footer, and every batch since.
+// partition, from its row's object or from a footer, and every batch since.
 func restoreStates(ctx context.Context, objects objstore.Store, partitions []*Partition, now time.Time) {
 	f := &footers{objects: objects, byKey: map[string]*segment.Footer{}, failed: map[string]error{}}
 	f.load(ctx, stateHolders(partitions))
@@ -48,8 +48,8 @@ func restoreStates(ctx context.Context, objects objstore.Store, partitions []*Pa
 	}
 }
 
-// stateHolders names the objects that hold the newest whole states. Sizes of
-// release objects are not known: -1.
+// stateHolders names the objects that hold whole states. Sizes of those that rows
+// name are not known: -1.
 func stateHolders(partitions []*Partition) map[string]int64 {
 	holders := map[string]int64{}
 	for _, p := range partitions {
@@ -58,15 +58,16 @@ func stateHolders(partitions []*Partition) map[string]int64 {
 		}
 		if r := p.newestState(); r != nil {
 			holders[r.Segment.Key] = r.Segment.Size
-		} else if p.Row.State != "" {
+		}
+		if p.Row.State != "" {
 			holders[p.Row.State] = -1
 		}
 	}
 	return holders
 }
 
-// newestState is the newest range whose footer carries the whole state, if it
-// is newer than what the partition's row names.
+// newestState is the newest range whose footer carries the whole state, if that
+// can be newer than what the partition's row names.
 func (p *Partition) newestState() *index.Range {
 	for i := len(p.Ranges) - 1; i >= 0; i-- {
 		r := &p.Ranges[i]
@@ -78,33 +79,49 @@ func (p *Partition) newestState() *index.Range {
 }
 
 // restoreWhole sets the partition's newest whole state and returns up to which
-// offset it goes.
-func (p *Partition) restoreWhole(f *footers, now time.Time) (uint64, error) {
+// offset it goes. A footer's goes as far as was committed when its segment was
+// sealed: what was in flight then may be below the checkpoint by now, where only
+// the row's state knows of it.
+func (p *Partition) restoreWhole(f *footers, now time.Time) (end uint64, err error) {
 	p.State = &flush.State{}
-	key := p.Row.State
+	keys := []string{p.Row.State}
 	if r := p.newestState(); r != nil {
-		key = r.Segment.Key
+		keys = append(keys, r.Segment.Key)
 	}
-	if key == "" {
-		return 0, nil
+	for _, key := range keys {
+		if key == "" {
+			continue
+		}
+		state, upTo, err := p.wholeState(f, key, now)
+		if err != nil {
+			return 0, err
+		}
+		if upTo >= end {
+			p.State, end = state, upTo
+		}
 	}
+	return end, nil
+}
+
+// wholeState reads the state of all producers in an object, and up to which offset
+// it goes.
+func (p *Partition) wholeState(f *footers, key string, now time.Time) (*flush.State, uint64, error) {
 	s, err := f.section(key, p)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	if s == nil || s.State == nil {
-		return 0, fmt.Errorf("segment %s holds no producer state of partition %d of topic %d: %w",
+		return nil, 0, fmt.Errorf("segment %s holds no producer state of partition %d of topic %d: %w",
 			key, p.Row.Partition, p.Row.Topic, segment.ErrCorrupt)
 	}
 	state, end, err := producers.Parse[flush.Flight](s.State, now)
 	if errors.Is(err, producers.ErrTooNew) { // so is the segment that holds it
-		return 0, fmt.Errorf("segment %s: %w: %w", key, segment.ErrTooNew, err)
+		return nil, 0, fmt.Errorf("segment %s: %w: %w", key, segment.ErrTooNew, err)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("segment %s: %w", key, err)
+		return nil, 0, fmt.Errorf("segment %s: %w", key, err)
 	}
-	p.State = state
-	return end, nil
+	return state, end, nil
 }
 
 // restoreSince adds the batches that were committed from an offset on.
