@@ -27,11 +27,12 @@ const parallelSwaps = 64
 // free, and hands over what should be elsewhere. Next is when the next round is
 // due at the latest; zero is no particular time.
 func (h *Host) reconcile(ctx context.Context) (next time.Time, err error) {
+	before := h.topics()
 	list, err := h.deps.Catalog.Refresh(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
-	h.dropDeleted(list)
+	h.dropDeleted(before, list)
 	p, err := h.look(ctx, list)
 	if err != nil {
 		return time.Time{}, err
@@ -50,20 +51,41 @@ func (h *Host) reconcile(ctx context.Context) (next time.Time, err error) {
 	return next, err
 }
 
-// dropDeleted ends the tenures of topics that are gone.
-func (h *Host) dropDeleted(list []*meta.Topic) {
-	alive := map[uint32]bool{}
+// topics are those of which something is known here.
+func (h *Host) topics() map[uint32]bool {
+	known := map[uint32]bool{}
+	for _, t := range h.Pipeline.Tenures() {
+		known[t.Topic] = true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.doubts {
+		known[id.Topic] = true
+	}
+	for id := range h.later {
+		known[id.Topic] = true
+	}
+	return known
+}
+
+// dropDeleted ends the tenures of topics that are gone: those that were known
+// before all topics were listed, and are not in the list. One that is newer than
+// the list may have been handed over to this session while it was read.
+func (h *Host) dropDeleted(before map[uint32]bool, list []*meta.Topic) {
 	for _, t := range list {
-		alive[t.ID] = true
+		delete(before, t.ID)
+	}
+	if len(before) == 0 {
+		return
 	}
 	for _, t := range h.Pipeline.Tenures() {
-		if !alive[t.Topic] {
+		if before[t.Topic] {
 			h.Drop(t)
 		}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	gone := func(id flush.ID) bool { return !alive[id.Topic] }
+	gone := func(id flush.ID) bool { return before[id.Topic] }
 	maps.DeleteFunc(h.doubts, func(id flush.ID, _ uint64) bool { return gone(id) })
 	maps.DeleteFunc(h.later, func(id flush.ID, _ *delay) bool { return gone(id) })
 }
@@ -212,6 +234,9 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 		}
 		return &damage{id: id, err: p.Err}
 	}
+	if row.Owner == h.Session.ID && !h.doubted(id) {
+		return fmt.Errorf("partition %d of topic %d, epoch %d: %w", row.Partition, row.Topic, row.Epoch, errAstray)
+	}
 	if row.Owner != h.Session.ID {
 		if row.Owner != "" && p.End > max(row.Start, row.Checkpoint.End) {
 			row.Tenures = append(slices.Clone(row.Tenures), meta.Tenure{
@@ -231,7 +256,8 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 		}
 	}
 	h.deps.Counters.LeaseAcquired(p.Row.Owner != "" && p.Row.Owner != h.Session.ID)
-	log := index.Open(&row, h.older, p.End, p.Ranges)
+	// However often a partition changes hands, what it has to merge gets its turn.
+	log := index.Open(&row, h.older, p.End, p.Ranges, h.opts.Compaction.Age/2)
 	h.mu.Lock()
 	h.rows[id] = &row
 	delete(h.later, id)
@@ -239,6 +265,11 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 	h.mu.Unlock()
 	return h.Pipeline.Own(flush.NewTenure(id, row.Epoch, p.End, row.FirstSeq, log, p.State))
 }
+
+// errAstray ends a session whose own partition it has no tenure of, though it is
+// not just hearing of winning it. Batches may still be on their way under that
+// epoch, so a tenure that began again would give their offsets out twice.
+var errAstray = errors.New("its row names this session, which has lost track of it")
 
 // write creates or swaps a row. When it fails, the next round reads what came
 // of it.

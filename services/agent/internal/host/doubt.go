@@ -17,6 +17,14 @@ func (h *Host) doubtful(id flush.ID, version uint64) {
 	h.doubts[id] = version
 }
 
+// doubted says whether a row may have become ours unheard.
+func (h *Host) doubted(id flush.ID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, is := h.doubts[id]
+	return is
+}
+
 // resolveDoubts reads the rows of what should not be ours and may have become
 // so. Such a partition is served, until its next owner takes it.
 func (h *Host) resolveDoubts(ctx context.Context, p *plan) error {

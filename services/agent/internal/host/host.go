@@ -156,7 +156,7 @@ func (h *Host) Close() {
 
 // Finished says whether err, from Run, means that the session was taken over.
 func Finished(err error) bool {
-	return errors.Is(err, session.ErrSealed) || errors.Is(err, journal.ErrFenced)
+	return errors.Is(err, session.ErrSealed) || errors.Is(err, journal.ErrFenced) || errors.Is(err, errAstray)
 }
 
 // errDraining is what producers are told while the agent shuts down.

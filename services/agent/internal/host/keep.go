@@ -48,7 +48,7 @@ func (h *Host) reconcileUntilLeave(ctx context.Context) error {
 	for {
 		next, err := h.reconcile(ctx)
 		switch {
-		case errors.Is(err, meta.ErrTooNew), errors.Is(err, segment.ErrTooNew), errors.Is(err, session.ErrSealed):
+		case errors.Is(err, meta.ErrTooNew), errors.Is(err, segment.ErrTooNew), errors.Is(err, session.ErrSealed), errors.Is(err, errAstray):
 			return err // no later try can mend that
 		case err != nil && ctx.Err() == nil:
 			h.deps.Logger.Warn("partitions not acquired, trying again", slog.Any("error", err))
