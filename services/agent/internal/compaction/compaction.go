@@ -142,10 +142,12 @@ func (c *Compactor) interval() time.Duration {
 func (c *Compactor) round(ctx context.Context) {
 	tenures := c.deps.Owner.Tenures()
 	c.forget(tenures)
-	for _, batch := range c.plan(tenures, time.Now()) {
+	batches := c.plan(tenures, time.Now())
+	for i, batch := range batches {
 		if ctx.Err() != nil {
 			return
 		}
+		batches[i] = nil // what it reads goes with it
 		c.merge(ctx, batch)
 	}
 	if ctx.Err() == nil {

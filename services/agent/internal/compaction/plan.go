@@ -38,6 +38,19 @@ type tail struct {
 	late int // how many halves of Options.Age its oldest record waits for
 }
 
+// backlog sums up what waits to be merged.
+type backlog struct {
+	ranges int
+	bytes  int64
+	oldest time.Duration
+}
+
+func (b *backlog) add(t *tail, age time.Duration) {
+	b.ranges += len(t.Ranges)
+	b.bytes += t.Bytes
+	b.oldest = max(b.oldest, age)
+}
+
 // plan decides what to merge now, in which objects. Each batch of objects fits in
 // memory together, so that a small segment is read once for all of them.
 func (c *Compactor) plan(tenures []*flush.Tenure, now time.Time) [][]*object {
@@ -67,27 +80,26 @@ func (c *Compactor) plan(tenures []*flush.Tenure, now time.Time) [][]*object {
 // come with it, for they lie in the same segments.
 func (c *Compactor) due(tenures []*flush.Tenure, now time.Time) []tail {
 	var all []tail
-	ranges, bytes, oldest := 0, int64(0), time.Duration(0)
+	var whole, ready backlog // what failed of late does not hurry the others
 	timely := false
 	for _, t := range tenures {
 		tail := tail{tenure: t, Tail: t.Index.Tail()}
 		if len(tail.Ranges) == 0 {
 			continue
 		}
-		ranges += len(tail.Ranges)
-		bytes += tail.Bytes
 		age := now.Sub(tail.Since)
-		oldest = max(oldest, age)
+		whole.add(&tail, age)
 		if now.Before(c.waiting[t].until) {
 			continue
 		}
+		ready.add(&tail, age)
 		tail.late = int(2 * age / c.opts.Age)
 		timely = timely || tail.late >= 2
 		all = append(all, tail)
 	}
-	c.deps.Counters.Behind(bytes, oldest)
-	c.pace.hurry(oldest > 2*c.opts.Age)
-	everything := ranges > maxRanges || bytes > maxBytes*c.opts.Bytes
+	c.deps.Counters.Behind(whole.bytes, whole.oldest)
+	c.pace.hurry(ready.oldest > 2*c.opts.Age)
+	everything := ready.ranges > maxRanges || ready.bytes > maxBytes*c.opts.Bytes
 	return slices.DeleteFunc(all, func(t tail) bool {
 		return !everything && t.Bytes < c.opts.Bytes && (!timely || t.late < 1)
 	})

@@ -26,7 +26,7 @@ func tenureOf(topic, partition uint32, checkpoint uint64, sizes ...uint32) *flus
 		base += 3
 	}
 	row := &meta.Partition{Topic: topic, Partition: partition, Checkpoint: meta.Checkpoint{End: checkpoint, Bytes: 10 * checkpoint}}
-	return flush.NewTenure(flush.ID{Topic: topic, Partition: partition}, 1, base, 0, index.Open(row, nil, base, ranges), nil)
+	return flush.NewTenure(flush.ID{Topic: topic, Partition: partition}, 1, base, 0, index.Open(row, nil, base, ranges, 0), nil)
 }
 
 // Whatever waits, what is due is in the plan once, in order, and no object is much
@@ -180,4 +180,26 @@ func TestCovers(t *testing.T) {
 	if row.FirstSeq != 9 || len(row.Tenures) != 0 || len(row.Checkpoint.Compactions) != 2 || row.Checkpoint.Compactions[1].End != 45 {
 		t.Errorf("the row is %+v", row)
 	}
+}
+
+// A partition that cannot be merged, however much of it waits, and for how long,
+// lifts no limit for the others, and makes nothing of them due.
+func TestStuckPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := planner(Options{Bytes: 10, Age: time.Minute, Memory: 1000})
+		sizes := make([]uint32, maxBytes+1)
+		for i := range sizes {
+			sizes[i] = 10
+		}
+		stuck := tenureOf(1, 0, 0, sizes...)
+		c.waiting[stuck] = waiting{until: time.Now().Add(time.Hour), last: time.Minute}
+		time.Sleep(3 * time.Minute)
+		fresh := tenureOf(1, 1, 0, 1)
+		if batches := c.plan([]*flush.Tenure{stuck, fresh}, time.Now()); len(batches) > 0 || c.pace.behind {
+			t.Errorf("%d batches are to be merged of what just came, and the limit is lifted: %t", len(batches), c.pace.behind)
+		}
+		if batches := c.plan([]*flush.Tenure{stuck, fresh}, time.Now().Add(2*time.Hour)); len(batches) == 0 || !c.pace.behind {
+			t.Errorf("it is not tried again, or slowly")
+		}
+	})
 }

@@ -70,15 +70,16 @@ type Log struct {
 // New indexes a partition of which nothing was merged yet: it can be read from
 // start on and ends at end. Ranges are sorted.
 func New(start, end uint64, ranges []Range) *Log {
-	return Open(&meta.Partition{LogStart: start}, nil, end, ranges)
+	return Open(&meta.Partition{LogStart: start}, nil, end, ranges, 0)
 }
 
 // Open indexes a partition as its row says, which ends at end. Ranges are those
-// above the checkpoint, sorted; older finds what is below.
-func Open(row *meta.Partition, older *Rows, end uint64, ranges []Range) *Log {
+// above the checkpoint, sorted, which are taken to have waited for so long to be
+// merged; older finds what is below.
+func Open(row *meta.Partition, older *Rows, end uint64, ranges []Range, waited time.Duration) *Log {
 	l := &Log{
 		topic: row.Topic, partition: row.Partition, older: older,
-		start: row.LogStart, checkpoint: row.Checkpoint, end: end, ranges: ranges, since: time.Now(),
+		start: row.LogStart, checkpoint: row.Checkpoint, end: end, ranges: ranges, since: time.Now().Add(-waited),
 	}
 	for i := range ranges {
 		l.bytes += int64(ranges[i].Size)

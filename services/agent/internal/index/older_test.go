@@ -65,7 +65,7 @@ func TestFindOlder(t *testing.T) {
 		m := newMerged(t, r)
 		older := NewRows(m.rows)
 		older.limit = 1 + r.IntN(40)
-		log := Open(m.row, older, m.end, m.tail)
+		log := Open(m.row, older, m.end, m.tail, 0)
 		for range 200 {
 			offset, limit := r.Uint64N(m.end+1), r.IntN(2000)
 			got, err := log.Find(t.Context(), offset, limit)
@@ -109,7 +109,7 @@ func TestFindOlder(t *testing.T) {
 func TestOlderInOrder(t *testing.T) {
 	m := newMerged(t, rand.New(rand.NewPCG(2, 5)))
 	counter := faults.New(faults.Plan{})
-	log := Open(m.row, NewRows(counter.Rows(m.rows)), m.end, m.tail)
+	log := Open(m.row, NewRows(counter.Rows(m.rows)), m.end, m.tail, 0)
 	for offset := uint64(0); offset < m.row.Checkpoint.End; {
 		got, err := log.Find(t.Context(), offset, 1)
 		if err != nil {
@@ -135,7 +135,7 @@ func TestOlderMissing(t *testing.T) {
 			}
 		}
 	}
-	log := Open(m.row, NewRows(m.rows), m.end, m.tail)
+	log := Open(m.row, NewRows(m.rows), m.end, m.tail, 0)
 	if _, err := log.Find(t.Context(), 0, 1); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v", err)
 	}
@@ -147,7 +147,7 @@ func TestAdvance(t *testing.T) {
 	for base := range uint64(10) {
 		ranges = append(ranges, Range{Base: base, Records: 1, Size: 7, Segment: &Segment{Key: "a"}})
 	}
-	log := Open(&meta.Partition{}, nil, 10, ranges)
+	log := Open(&meta.Partition{}, nil, 10, ranges, 0)
 	log.Advance(&meta.Partition{LogStart: 2, Checkpoint: meta.Checkpoint{End: 6}})
 	tail := log.Tail()
 	if start, end := log.Bounds(); start != 2 || end != 10 || len(tail.Ranges) != 4 || tail.Bytes != 28 || tail.Ranges[0].Base != 6 {

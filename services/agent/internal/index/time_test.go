@@ -100,7 +100,7 @@ func (m *mixed) end() uint64 {
 }
 
 func (m *mixed) open() *Log {
-	return Open(m.row, NewRows(m.rows), m.end(), slices.Clone(m.tail))
+	return Open(m.row, NewRows(m.rows), m.end(), slices.Clone(m.tail), 0)
 }
 
 // same says whether two ranges are of the same records in the same place.
@@ -213,7 +213,7 @@ func TestSinceWhileRowsGo(t *testing.T) {
 			rows, row := fourRows(t)
 			addRows(t, rows, 2)
 			store := &mid{Store: rows, at: 2}
-			l := Open(row, NewRows(store), 8, nil)
+			l := Open(row, NewRows(store), 8, nil, 0)
 			store.call = func() {
 				now := *row
 				tt.change(&now)
@@ -249,7 +249,7 @@ func TestSinceOfDamage(t *testing.T) {
 		if err := rows.Swap(t.Context(), run); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := gather(Open(row, NewRows(rows), 9, nil).Since(t.Context(), 0, 9, 0)); !errors.Is(err, ErrCorrupt) {
+		if _, err := gather(Open(row, NewRows(rows), 9, nil, 0).Since(t.Context(), 0, 9, 0)); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -153,7 +153,7 @@ func (a *archive) find(ctx context.Context, h *host.Host, log *index.Log, timest
 }
 
 func (a *archive) open(rows meta.Store) *index.Log {
-	return index.Open(a.row, index.NewRows(rows), a.end(), a.tail)
+	return index.Open(a.row, index.NewRows(rows), a.end(), a.tail, 0)
 }
 
 // What is found is what a search through all records finds: the lowest offset,
