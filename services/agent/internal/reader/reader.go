@@ -75,6 +75,12 @@ func (r *Reader) Read(ctx context.Context, g index.Range, offset uint64) ([]byte
 	return f.b, nil
 }
 
+// Holds tells whether a range is in memory: then reading it waits for nothing,
+// unless it is dropped before.
+func (r *Reader) Holds(g index.Range) bool {
+	return r.recent.has(g.Segment.Key) || r.ranges.has(idOf(g))
+}
+
 func (r *Reader) await(ctx context.Context, id rangeID) (*flight, error) {
 	f, err := r.join(id)
 	if err != nil {

@@ -110,15 +110,11 @@ func (s *consumerServer) fetch(ctx context.Context, req *streamhousev1.FetchRequ
 	if err := await(ctx, tenure, req.GetOffset(), wait); err != nil {
 		return 0, 0, s.hint(tenure.ID, err)
 	}
-	if err := s.fetches.Acquire(ctx, int64(maxBytes)); err != nil {
-		return 0, 0, err
-	}
-	defer s.fetches.Release(int64(maxBytes))
 	for try := 0; ; try++ {
 		start, end = tenure.Index.Bounds()
 		err = s.fetchOnce(ctx, h, tenure, req.GetOffset(), maxBytes, each)
 		if errors.Is(err, index.ErrOutOfRange) {
-			return 0, 0, outOfRange(req.GetOffset(), start, end)
+			return 0, 0, s.outOfRange(ctx, h, tenure, req.GetOffset())
 		}
 		var gone *goneError
 		if !errors.As(err, &gone) {
@@ -139,6 +135,11 @@ func (s *consumerServer) fetchOnce(ctx context.Context, h *host.Host, tenure *fl
 	if err != nil {
 		return lostRow(err, offset)
 	}
+	leave, err := s.rooms.enter(ctx, h, ranges, maxBytes)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	h.Reader.Ahead(ctx, tenure.Index, ranges, offset, maxBytes)
 	return readRanges(ctx, h, ranges, offset, maxBytes, each)
 }
@@ -198,7 +199,15 @@ func await(ctx context.Context, t *flush.Tenure, offset uint64, wait time.Durati
 	return nil
 }
 
-func outOfRange(offset, start, end uint64) error {
+// outOfRange refuses an offset that is not in the log. Whoever asks for more than
+// there is may be ahead of an owner that has lost the partition without knowing.
+func (s *consumerServer) outOfRange(ctx context.Context, h *host.Host, t *flush.Tenure, offset uint64) error {
+	start, end := t.Index.Bounds()
+	if offset > end {
+		if err := s.stale(ctx, h, t); err != nil {
+			return err
+		}
+	}
 	return reason.New(reason.OffsetOutOfRange, "offset %d is not in the log, which has %d to %d", offset, start, end).
 		With(reason.MetaStartOffset, strconv.FormatUint(start, 10)).
 		With(reason.MetaEndOffset, strconv.FormatUint(end, 10))

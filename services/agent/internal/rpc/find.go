@@ -97,15 +97,15 @@ func (s *consumerServer) look(ctx context.Context, h *host.Host, t *flush.Tenure
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	memory := min(int64(r.Size), fetchMemory)
-	if err := s.fetches.Acquire(ctx, memory); err != nil {
+	leave, err := s.rooms.enter(ctx, h, []index.Range{r}, 0)
+	if err != nil {
 		return err
 	}
-	defer s.fetches.Release(memory)
+	defer leave()
 	if r.MaxTimestamp == index.UnknownTimestamp {
 		h.Reader.Ahead(ctx, t.Index, []index.Range{r}, r.Base, int(r.Size))
 	}
-	_, err := readRange(ctx, h, r, f.from, f.batch)
+	_, err = readRange(ctx, h, r, f.from, f.batch)
 	return err
 }
 

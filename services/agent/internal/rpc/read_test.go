@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,6 +89,54 @@ func TestGoneAtAnotherOwner(t *testing.T) {
 		if e := reason.From(err); e == nil || !errors.Is(e, reason.NotOwner) {
 			t.Errorf("got %v", err)
 		}
+	})
+}
+
+// Nor does it tell a reader that is ahead of it that there is no such offset.
+func TestAheadOfAnotherOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := serve(t, faults.Plan{})
+		a.append(0, encode(1, 0, 1, 10))
+		fetch := &streamhousev1.FetchRequest{Topic: "t", Offset: 15}
+		if _, err := a.consume.Fetch(t.Context(), fetch); !errors.Is(reason.From(err), reason.OffsetOutOfRange) {
+			t.Errorf("an owner says %v", err)
+		}
+		row := &meta.Partition{Topic: a.topic.GetId()}
+		if err := a.rows.Get(t.Context(), row); err != nil {
+			t.Fatal(err)
+		}
+		row.Owner, row.Epoch, row.Start = "another", row.Epoch+1, 10
+		if err := a.rows.Swap(t.Context(), row); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.consume.Fetch(t.Context(), fetch); !errors.Is(reason.From(err), reason.NotOwner) {
+			t.Errorf("one that was says %v", err)
+		}
+	})
+}
+
+// However many readers wait for the store, what is in memory is read at once.
+func TestTailDoesNotWaitForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := serve(t, faults.Plan{Rules: []faults.Rule{{Op: faults.Get, First: 1, Every: 1, Kind: faults.Pause, Pause: 20 * time.Second}}})
+		a.append(0, encode(1, 0, 1, 10))
+		a.pushOut()
+		a.append(2, encode(5, 0, 1, 10))
+		var waiting sync.WaitGroup
+		for range 100 {
+			waiting.Go(func() {
+				if _, err := a.consume.Fetch(t.Context(), &streamhousev1.FetchRequest{Topic: "t", MaxBytes: 8 << 20}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		page, err := a.consume.Fetch(t.Context(), &streamhousev1.FetchRequest{Topic: "t", Partition: 2})
+		if took := time.Since(began); err != nil || len(page.GetBatches()) != 1 || took > 0 {
+			t.Errorf("the tail of another partition took %s: %v", took, err)
+		}
+		waiting.Wait()
 	})
 }
 

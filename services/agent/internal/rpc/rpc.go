@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
@@ -22,9 +21,6 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/stats"
 	"github.com/streamhouse/streamhouse/services/agent/internal/topics"
 )
-
-// fetchMemory bounds the bytes that fetches under way hold together.
-const fetchMemory = 64 << 20
 
 // Options tune the services.
 type Options struct {
@@ -42,7 +38,7 @@ type Services struct {
 	catalog *topics.Catalog
 	rows    meta.Store
 	stats   *stats.Stats
-	fetches *semaphore.Weighted
+	rooms   rooms
 	host    atomic.Pointer[host.Host]
 	// refused is when somebody was sent to another agent last.
 	refused atomic.Pointer[time.Time]
@@ -57,7 +53,7 @@ type Services struct {
 func New(opts Options, catalog *topics.Catalog, rows meta.Store, counts *stats.Stats) *Services {
 	return &Services{
 		opts: opts, started: time.Now(), catalog: catalog, rows: rows, stats: counts,
-		fetches: semaphore.NewWeighted(fetchMemory), stopped: make(chan struct{}),
+		rooms: newRooms(), stopped: make(chan struct{}),
 	}
 }
 

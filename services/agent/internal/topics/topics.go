@@ -153,11 +153,13 @@ func (c *Catalog) ByID(ctx context.Context, id uint32) (*meta.Topic, error) {
 		return nil, err
 	}
 	if !dead {
-		if _, err := c.Refresh(ctx); err != nil {
+		all, err := c.Refresh(ctx)
+		if err != nil {
 			return nil, err
 		}
-		if t := c.cached(id); t != nil {
-			return t, nil
+		// Not from memory: an older list may have come in between.
+		if i := slices.IndexFunc(all, func(t *meta.Topic) bool { return t.ID == id }); i >= 0 {
+			return all[i], nil
 		}
 	}
 	return nil, reason.New(reason.UnknownTopic, "no topic has the id %d: it was deleted, or never made", id)
