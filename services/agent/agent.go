@@ -40,6 +40,8 @@ type Agent struct {
 	observed *observation
 	peers    *peer.Client // nil on an exclusive store
 	ready    chan struct{}
+
+	stateEvery uint32 // flush.Options.StateEvery
 }
 
 // New opens the store and binds the listeners. The agent serves once Run is
@@ -50,7 +52,7 @@ func New(cfg Config, opts ...Option) (*Agent, error) {
 		return nil, err
 	}
 	o := applyOptions(opts)
-	a := &Agent{cfg: cfg, log: o.logger, stats: &stats.Stats{}, ready: make(chan struct{})}
+	a := &Agent{cfg: cfg, log: o.logger, stats: &stats.Stats{}, ready: make(chan struct{}), stateEvery: o.stateEvery}
 	var err error
 	if a.stores, err = openStores(cfg.Store, o.memory, a.stats, o.logger); err != nil {
 		return nil, err
@@ -222,6 +224,7 @@ func (a *Agent) hostOptions() host.Options {
 			Bytes: int(a.cfg.Flush.Bytes), Age: a.cfg.Flush.Age, MaxPerSecond: max(0, a.cfg.Flush.MaxPerSecond),
 			Concurrency: a.cfg.Flush.Concurrency, HedgeBudget: a.hedgeBudget(), BufferBytes: a.cfg.Buffers.Bytes,
 			MaxProducers: a.cfg.Limits.MaxProducerStates, AckTimeout: a.cfg.AckTimeout, PutTimeout: a.cfg.AckTimeout,
+			StateEvery: a.stateEvery,
 		},
 		Compaction: a.compaction(),
 		Cleanup: host.CleanupOptions{Interval: a.cfg.Cleanup.Interval, Options: cleanup.Options{

@@ -25,6 +25,8 @@ type options struct {
 	listeners map[string]net.Listener
 	memory    *Memory
 	dial      Dialer
+	// stateEvery is flush.Options.StateEvery.
+	stateEvery uint32
 }
 
 // WithLogger sends the agent's log to l; by default it has none.
@@ -45,6 +47,10 @@ type Dialer func(ctx context.Context, address string) (net.Conn, error)
 // WithDialer reaches other agents by d instead of TCP: for tests without a
 // network.
 func WithDialer(d Dialer) Option { return func(o *options) { o.dial = d } }
+
+// WithStateEvery writes the producers' whole state into every n-th segment of a
+// partition instead of every 256th: for simulations, whose logs are short.
+func WithStateEvery(n int) Option { return func(o *options) { o.stateEvery = uint32(n) } }
 
 func applyOptions(opts []Option) options {
 	o := options{logger: slog.New(slog.DiscardHandler), listeners: map[string]net.Listener{}}

@@ -63,7 +63,7 @@ type section struct {
 	records uint32
 	batches int
 	maxTime int64  // set when the segment is composed
-	state   []byte // the producers' state, in every stateEvery-th segment
+	state   []byte // the producers' state, in every Options.StateEvery-th segment
 	base    uint64 // once the commit is being written
 }
 

@@ -24,6 +24,8 @@ func (p *Pipeline) Own(t *Tenure) error {
 	if p.tenures[t.ID] != nil {
 		return fmt.Errorf("partition %v is owned already", t.ID)
 	}
+	// Partitions take turns, so that their states do not all fall into one segment.
+	t.segments = 1 + (t.Partition+t.Topic)%p.opts.StateEvery
 	p.tenures[t.ID] = t
 	p.producers += t.producers.Len()
 	return nil

@@ -11,6 +11,7 @@
 package flush
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -48,6 +49,10 @@ type Options struct {
 	AckTimeout time.Duration
 	// PutTimeout bounds one try at writing a segment.
 	PutTimeout time.Duration
+	// StateEvery is how many of a partition's segments pass from one that carries
+	// the whole state of its producers to the next: a takeover reads at most that
+	// many footers of a partition, and the few that were in flight. 0 stands for 256.
+	StateEvery uint32
 }
 
 // Recent takes committed segments whose bytes are still in memory.
@@ -118,6 +123,7 @@ type Pipeline struct {
 
 // New makes a Pipeline; Run makes it go.
 func New(opts Options, deps Deps) *Pipeline {
+	opts.StateEvery = cmp.Or(opts.StateEvery, 256)
 	return &Pipeline{
 		opts: opts, deps: deps, pool: newPool(opts.Bytes),
 		hedger: newHedger(opts.HedgeBudget), began: time.Now(),
@@ -233,7 +239,7 @@ func (p *Pipeline) sealLocked(b *buffer) {
 	for i := range b.sections {
 		t := b.sections[i].tenure
 		if t.segments--; t.segments == 0 {
-			t.segments = stateEvery
+			t.segments = p.opts.StateEvery
 			b.sections[i].state = t.producers.Append(nil, t.end)
 		}
 	}

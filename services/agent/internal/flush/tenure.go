@@ -51,11 +51,6 @@ type Tenure struct {
 	buffer    *buffer // the newest buffer that has batches of this partition
 }
 
-// stateEvery is how many of a partition's segments pass from one that carries
-// the whole state of its producers to the next: a takeover reads at most that
-// many footers of a partition, and the few that were in flight.
-const stateEvery = 256
-
 // NewTenure takes over what the earlier owners committed: everything up to
 // end, and the producers' state there.
 func NewTenure(id ID, epoch, end, firstSeq uint64, log *index.Log, state *State) *Tenure {
@@ -65,8 +60,5 @@ func NewTenure(id ID, epoch, end, firstSeq uint64, log *index.Log, state *State)
 	return &Tenure{
 		ID: id, Epoch: epoch, Start: end, FirstSeq: firstSeq, Index: log,
 		producers: state, end: end, assigned: end,
-		// Partitions take turns, so that their states do not all fall into one
-		// segment.
-		segments: 1 + (id.Partition+id.Topic)%stateEvery,
 	}
 }
