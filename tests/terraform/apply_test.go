@@ -3,6 +3,7 @@
 package terraform
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -37,6 +38,9 @@ func TestApply(t *testing.T) {
 		}
 		if kept := strings.HasPrefix(rc.Type, "aws_dynamodb") || strings.HasPrefix(rc.Type, "aws_s3"); kept && !rc.Change.Actions.NoOp() {
 			t.Errorf("another size changes %s, which is the log", rc.Address)
+		}
+		if rc.Type == "aws_ecs_service" && fmt.Sprint(attribute(rc.Change.After, "desired_count")) != "3" {
+			t.Error("another size sets the number of tasks, which is autoscaling's")
 		}
 	}
 	c.apply()
@@ -107,4 +111,9 @@ func changed(plan *tfjson.Plan) []string {
 		}
 	}
 	return all
+}
+
+func attribute(of any, name string) any {
+	m, _ := of.(map[string]any)
+	return m[name]
 }

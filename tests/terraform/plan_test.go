@@ -3,6 +3,8 @@
 package terraform
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -12,6 +14,9 @@ func TestPlan(t *testing.T) {
 	plan, changes := newCLI(t).plan()
 	if !changes {
 		t.Fatal("a new cluster is nothing")
+	}
+	if n := fmt.Sprintf("\n%d resources with the defaults", len(changed(plan))); !strings.Contains(string(read(t, "../../docs/deploy.md")), n) {
+		t.Errorf("docs/deploy.md does not say that there are%s", n)
 	}
 	s := planned(plan)
 	for _, hole := range s.holes(false) {
@@ -33,6 +38,10 @@ func TestPlan(t *testing.T) {
 		{"all ports", "aws_vpc_security_group_ingress_rule", "from_port", nil, "more than one port"},
 		{"public tasks", "aws_ecs_service", "network_configuration", []any{values{"assign_public_ip": true}}, "public addresses"},
 		{"a shell", "aws_ecs_service", "enable_execute_command", true, "run commands"},
+		{"a proxy", "aws_ecs_service", "service_connect_configuration", []any{values{"enabled": true}}, "chooses the agent"},
+		{"no encryption", "aws_s3_bucket_server_side_encryption_configuration", "rule", []any{}, "not encrypted"},
+		{"logs for ever", "aws_cloudwatch_log_group", "retention_in_days", json.Number("0"), "kept for ever"},
+		{"an open default group", "aws_default_security_group", "ingress", []any{values{"protocol": "-1"}}, "default group"},
 	}
 	for _, b := range breaks {
 		if len(s[b.kind]) == 0 {
@@ -45,5 +54,42 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s: no rule finds it; found: %q", b.what, holes)
 		}
 		first[b.attribute] = was
+	}
+}
+
+// The rules for what is known only once the stack stands find what is wrong, too.
+func TestPlanPolicies(t *testing.T) {
+	const tasks = `{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Condition":{"StringEquals":{"aws:SourceAccount":"1"}}}]}`
+	whole := func() stack {
+		role := func() values { return values{"assume_role_policy": tasks, "managed_policy_arns": []any{}} }
+		return stack{
+			"aws_s3_bucket_policy": {{"policy": `{"Statement":[{"Effect":"Deny","Action":"s3:*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`}},
+			"aws_iam_role":         {role(), role()},
+			"aws_iam_role_policy": {
+				{"name": "log", "policy": `{"Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"}]}`},
+				{"name": "start", "policy": `{"Statement":[{"Effect":"Allow","Action":"ecr:GetAuthorizationToken","Resource":"*"}]}`},
+			},
+		}
+	}
+	found := func(s stack) string {
+		var h holes
+		s.policies(&h)
+		return strings.Join(h, "\n")
+	}
+	if holes := found(whole()); holes != "" {
+		t.Errorf("nothing is wrong, and found is: %s", holes)
+	}
+	for _, b := range []struct{ what, kind, attribute, value, want string }{
+		{"plain HTTP", "aws_s3_bucket_policy", "policy", `{"Statement":[]}`, "without TLS"},
+		{"every action", "aws_iam_role_policy", "policy", `{"Statement":[{"Effect":"Allow","Action":["s3:*"],"Resource":"arn:aws:s3:::b/*"}]}`, "allows s3:*"},
+		{"every resource", "aws_iam_role_policy", "policy", `{"Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":["*"]}]}`, "on everything"},
+		{"everybody", "aws_iam_role", "assume_role_policy", strings.Replace(tasks, `{"Service":"ecs-tasks.amazonaws.com"}`, `"*"`, 1), "may take a role"},
+		{"other accounts", "aws_iam_role", "assume_role_policy", strings.Replace(tasks, "aws:SourceAccount", "aws:Other", 1), "other accounts"},
+	} {
+		s := whole()
+		s[b.kind][0][b.attribute] = b.value
+		if holes := found(s); !strings.Contains(holes, b.want) {
+			t.Errorf("%s: no rule finds it; found: %q", b.what, holes)
+		}
 	}
 }

@@ -26,7 +26,7 @@ type recorder struct {
 		sync.Mutex
 		actions map[string]map[string]bool
 		// since are the operations since startOver, as "PutItem topics" and
-		// "GetObject objects".
+		// "GetObject objects", and the actions of agents, as IAM names them.
 		since map[string]bool
 	}
 }
@@ -73,6 +73,13 @@ func (r *recorder) asked(operation, kind string) bool {
 	return r.mu.since[operation+" "+kind]
 }
 
+// worked says whether agents asked for an action since startOver.
+func (r *recorder) worked(action string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.since[action]
+}
+
 var credential = regexp.MustCompile(`Credential=([^/]+)/[0-9]+/[^/]+/([^/]+)/`)
 
 func (r *recorder) note(req *http.Request) {
@@ -107,6 +114,9 @@ func (r *recorder) note(req *http.Request) {
 	r.mu.actions[key][service+":"+action] = true
 	if r.mu.since != nil {
 		r.mu.since[action+" "+kind] = true
+		if key == "agent" {
+			r.mu.since[service+":"+action] = true
+		}
 	}
 }
 

@@ -66,6 +66,9 @@ func (s stack) data(h *holes) {
 		}
 	}
 	h.unless(len(s["aws_s3_bucket_server_side_encryption_configuration"]) == buckets, "a bucket is not encrypted")
+	for _, e := range s["aws_s3_bucket_server_side_encryption_configuration"] {
+		h.unless(len(list(e["rule"])) == 1 && len(list(list(e["rule"])[0]["apply_server_side_encryption_by_default"])) == 1, "a bucket is not encrypted")
+	}
 	h.unless(len(s["aws_s3_bucket_policy"]) == buckets, "a bucket has no policy")
 	for _, b := range s["aws_s3_bucket"] {
 		h.unless(b["force_destroy"] == false, "the bucket can be deleted with its objects")
@@ -120,6 +123,7 @@ func (s stack) tasks(h *holes) {
 	for _, service := range s["aws_ecs_service"] {
 		h.unless(list(service["network_configuration"])[0]["assign_public_ip"] == false, "tasks have public addresses")
 		h.unless(service["enable_execute_command"] != true, "people can run commands in tasks")
+		h.unless(len(list(service["load_balancer"]))+len(list(service["service_connect_configuration"])) == 0, "something between clients and tasks chooses the agent")
 	}
 	for _, r := range s["aws_ecr_repository"] {
 		h.unless(r["image_tag_mutability"] == "IMMUTABLE", "an image's tag can be moved")

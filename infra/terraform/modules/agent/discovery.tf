@@ -25,6 +25,10 @@ resource "aws_service_discovery_service" "agents" {
   }
 }
 
+locals {
+  host = "${aws_service_discovery_service.agents.name}.${aws_service_discovery_private_dns_namespace.this.name}"
+}
+
 resource "aws_route53_zone_association" "clients" {
   for_each = var.bootstrap_vpc_ids
 

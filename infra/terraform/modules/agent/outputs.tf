@@ -1,6 +1,11 @@
 output "bootstrap" {
   description = "What producers and readers connect to first."
-  value       = "dns:///${aws_service_discovery_service.agents.name}.${aws_service_discovery_private_dns_namespace.this.name}:${var.port}"
+  value       = "dns:///${local.host}:${var.port}"
+}
+
+output "bootstrap_host" {
+  description = "The name in it, which a certificate has to be for."
+  value       = local.host
 }
 
 output "ecs_cluster" {

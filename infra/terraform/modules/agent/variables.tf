@@ -72,9 +72,9 @@ variable "buffer_bytes" {
   }
 
   validation {
-    # The agent asks for 128 MiB besides, and Go for some room to work in.
-    condition     = var.buffer_bytes + var.cache_bytes + 134217728 <= var.memory * 1048576 * 0.9
-    error_message = "Raise memory or lower buffer_bytes and cache_bytes: both and 128 MiB for the rest have to fit into nine tenths of the task's memory."
+    # Compaction takes 128 MiB besides, all else 128, and Go some room to work in.
+    condition     = var.buffer_bytes + var.cache_bytes + 268435456 <= var.memory * 1048576 * 0.9
+    error_message = "Raise memory or lower buffer_bytes and cache_bytes: both and 256 MiB for the rest have to fit into nine tenths of the task's memory."
   }
 }
 

@@ -4,8 +4,8 @@
 locals {
   hours = 730
   price = {
-    vcpu_hour     = { arm64 = 0.03238, amd64 = 0.04048 }[var.architecture]
-    gb_hour       = { arm64 = 0.00356, amd64 = 0.004445 }[var.architecture]
+    vcpu_hour     = var.architecture == "arm64" ? 0.03238 : 0.04048
+    gb_hour       = var.architecture == "arm64" ? 0.00356 : 0.004445
     endpoint_hour = 0.01
     metric        = 0.30
     alarm         = 0.10

@@ -7,7 +7,7 @@ output "producer_snippet" {
   description = "Go code that writes a record."
   value       = <<-GO
     ctx := context.Background()
-    p, err := producer.New(ctx, "${module.agent.bootstrap}", producer.WithTopic("orders")${var.tls_secret_arn == null ? "" : ", producer.WithTLS(&tls.Config{})"})
+    p, err := producer.New(ctx, "${module.agent.bootstrap}", producer.WithTopic("orders")${var.tls_secret_arn == null ? "" : ", producer.WithTLS(&tls.Config{}), producer.WithServerName(\"${module.agent.bootstrap_host}\")"})
     if err != nil {
     	return err
     }

@@ -46,7 +46,7 @@ run "defaults" {
     error_message = "Without a share of Spot there is none."
   }
   assert {
-    condition     = one(aws_service_discovery_service.agents.dns_config[0].dns_records).ttl == 10 && aws_service_discovery_service.agents.dns_config[0].routing_policy == "MULTIVALUE"
+    condition     = one(aws_service_discovery_service.agents.dns_config[0].dns_records).type == "A" && one(aws_service_discovery_service.agents.dns_config[0].dns_records).ttl == 10 && aws_service_discovery_service.agents.dns_config[0].routing_policy == "MULTIVALUE"
     error_message = "Clients would not find all agents."
   }
   assert {
@@ -56,6 +56,16 @@ run "defaults" {
   assert {
     condition     = output.environment.STREAMHOUSE_INSECURE == "true" && length(jsondecode(aws_ecs_task_definition.agent.container_definitions)[0].secrets) == 0
     error_message = "Without a certificate, the agent has to be told that plaintext is meant."
+  }
+}
+
+run "a_size_is_only_the_first" {
+  variables {
+    desired_count = 5
+  }
+  assert {
+    condition     = aws_ecs_service.agent.desired_count == 3
+    error_message = "An apply would undo what autoscaling decided."
   }
 }
 

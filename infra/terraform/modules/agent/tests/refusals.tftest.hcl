@@ -64,6 +64,16 @@ run "buffers_that_do_not_fit" {
   expect_failures = [var.buffer_bytes]
 }
 
+run "no_room_for_compaction" {
+  command = plan
+  variables {
+    cpu          = 256
+    memory       = 512
+    buffer_bytes = 268435456
+  }
+  expect_failures = [var.buffer_bytes]
+}
+
 run "no_cache" {
   command = plan
   variables {

@@ -46,8 +46,8 @@ run "tls" {
     tls_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:tls-AbCdEf"
   }
   assert {
-    condition     = module.network[0].interface_endpoint_count == 4 && strcontains(output.producer_snippet, "WithTLS")
-    error_message = "A task could not fetch its certificate, or the snippet speaks plaintext."
+    condition     = module.network[0].interface_endpoint_count == 4 && strcontains(output.producer_snippet, "WithTLS(&tls.Config{}), producer.WithServerName(\"agents.streamhouse.internal\")")
+    error_message = "A task could not fetch its certificate, or the snippet speaks plaintext, or to a name that no certificate has: agents advertise addresses."
   }
 }
 
@@ -58,5 +58,15 @@ run "an_image_from_elsewhere" {
   assert {
     condition     = local.repository_arn == null
     error_message = "There is no repository of ECR to pull from."
+  }
+}
+
+run "express" {
+  variables {
+    express_zone_id = "use1-az4"
+  }
+  assert {
+    condition     = output.bucket == "streamhouse-123456789012--use1-az4--x-s3"
+    error_message = "The segments are in another bucket."
   }
 }

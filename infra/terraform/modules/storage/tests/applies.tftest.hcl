@@ -32,6 +32,18 @@ run "defaults" {
     condition     = alltrue([for rule in aws_s3_bucket_lifecycle_configuration.segments[0].rule : length(rule.expiration) == 0 && length(rule.noncurrent_version_expiration) == 0 && length(rule.transition) == 0])
     error_message = "A rule would delete or move segments."
   }
+  assert {
+    condition     = one(one(aws_s3_bucket_lifecycle_configuration.segments[0].rule).abort_incomplete_multipart_upload).days_after_initiation == 2
+    error_message = "Stray multipart uploads would be billed for ever."
+  }
+  assert {
+    condition     = alltrue([for on in ["block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"] : aws_s3_bucket_public_access_block.segments[0][on]])
+    error_message = "The bucket could be made public."
+  }
+  assert {
+    condition     = one(data.aws_iam_policy_document.segments[0].statement).effect == "Deny" && one(one(data.aws_iam_policy_document.segments[0].statement).condition).variable == "aws:SecureTransport"
+    error_message = "The bucket would take requests without TLS."
+  }
 }
 
 run "a_key" {
