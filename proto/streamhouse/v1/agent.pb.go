@@ -95,9 +95,17 @@ type GetStatsResponse struct {
 	PutLatency    *LatencySummary `protobuf:"bytes,16,opt,name=put_latency,json=putLatency,proto3" json:"put_latency,omitempty"`
 	CommitLatency *LatencySummary `protobuf:"bytes,17,opt,name=commit_latency,json=commitLatency,proto3" json:"commit_latency,omitempty"`
 	// From a batch's arrival to its answer, of those that were appended.
-	AckLatency    *LatencySummary `protobuf:"bytes,23,opt,name=ack_latency,json=ackLatency,proto3" json:"ack_latency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AckLatency *LatencySummary `protobuf:"bytes,23,opt,name=ack_latency,json=ackLatency,proto3" json:"ack_latency,omitempty"`
+	// Batches in small segments that wait to be merged into large ones. What that
+	// will cost goes by what merging has cost per byte; 0 before the first merge.
+	MergeBacklog *Backlog `protobuf:"bytes,24,opt,name=merge_backlog,json=mergeBacklog,proto3" json:"merge_backlog,omitempty"`
+	// Rows and objects that nothing needs any more and that are still there.
+	CleanupBacklog *Backlog `protobuf:"bytes,25,opt,name=cleanup_backlog,json=cleanupBacklog,proto3" json:"cleanup_backlog,omitempty"`
+	// The part of request_cost_usd that merging, and removing rows, took. Reading
+	// rows and listing objects for it is not in it.
+	BackgroundCostUsd float64 `protobuf:"fixed64,26,opt,name=background_cost_usd,json=backgroundCostUsd,proto3" json:"background_cost_usd,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *GetStatsResponse) Reset() {
@@ -291,6 +299,91 @@ func (x *GetStatsResponse) GetAckLatency() *LatencySummary {
 	return nil
 }
 
+func (x *GetStatsResponse) GetMergeBacklog() *Backlog {
+	if x != nil {
+		return x.MergeBacklog
+	}
+	return nil
+}
+
+func (x *GetStatsResponse) GetCleanupBacklog() *Backlog {
+	if x != nil {
+		return x.CleanupBacklog
+	}
+	return nil
+}
+
+func (x *GetStatsResponse) GetBackgroundCostUsd() float64 {
+	if x != nil {
+		return x.BackgroundCostUsd
+	}
+	return 0
+}
+
+// Backlog is work that nobody waits for, and that is still to be done.
+type Backlog struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of batches, or of objects.
+	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// For how long the oldest part of it waits; some of that is meant to be.
+	AgeMs uint64 `protobuf:"varint,2,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	// What its requests will cost on AWS, in US dollars, by list prices.
+	CostUsd       float64 `protobuf:"fixed64,3,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Backlog) Reset() {
+	*x = Backlog{}
+	mi := &file_streamhouse_v1_agent_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Backlog) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Backlog) ProtoMessage() {}
+
+func (x *Backlog) ProtoReflect() protoreflect.Message {
+	mi := &file_streamhouse_v1_agent_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Backlog.ProtoReflect.Descriptor instead.
+func (*Backlog) Descriptor() ([]byte, []int) {
+	return file_streamhouse_v1_agent_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Backlog) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Backlog) GetAgeMs() uint64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *Backlog) GetCostUsd() float64 {
+	if x != nil {
+		return x.CostUsd
+	}
+	return 0
+}
+
 // LatencySummary is in milliseconds.
 type LatencySummary struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -304,7 +397,7 @@ type LatencySummary struct {
 
 func (x *LatencySummary) Reset() {
 	*x = LatencySummary{}
-	mi := &file_streamhouse_v1_agent_proto_msgTypes[2]
+	mi := &file_streamhouse_v1_agent_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +409,7 @@ func (x *LatencySummary) String() string {
 func (*LatencySummary) ProtoMessage() {}
 
 func (x *LatencySummary) ProtoReflect() protoreflect.Message {
-	mi := &file_streamhouse_v1_agent_proto_msgTypes[2]
+	mi := &file_streamhouse_v1_agent_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +422,7 @@ func (x *LatencySummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatencySummary.ProtoReflect.Descriptor instead.
 func (*LatencySummary) Descriptor() ([]byte, []int) {
-	return file_streamhouse_v1_agent_proto_rawDescGZIP(), []int{2}
+	return file_streamhouse_v1_agent_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *LatencySummary) GetCount() uint64 {
@@ -365,7 +458,8 @@ var File_streamhouse_v1_agent_proto protoreflect.FileDescriptor
 const file_streamhouse_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"\x1astreamhouse/v1/agent.proto\x12\x0estreamhouse.v1\"\x11\n" +
-	"\x0fGetStatsRequest\"\xc6\t\n" +
+	"\x0fGetStatsRequest\"\xf6\n" +
+	"\n" +
 	"\x10GetStatsResponse\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1b\n" +
@@ -395,13 +489,20 @@ const file_streamhouse_v1_agent_proto_rawDesc = "" +
 	"putLatency\x12E\n" +
 	"\x0ecommit_latency\x18\x11 \x01(\v2\x1e.streamhouse.v1.LatencySummaryR\rcommitLatency\x12?\n" +
 	"\vack_latency\x18\x17 \x01(\v2\x1e.streamhouse.v1.LatencySummaryR\n" +
-	"ackLatency\x1a@\n" +
+	"ackLatency\x12<\n" +
+	"\rmerge_backlog\x18\x18 \x01(\v2\x17.streamhouse.v1.BacklogR\fmergeBacklog\x12@\n" +
+	"\x0fcleanup_backlog\x18\x19 \x01(\v2\x17.streamhouse.v1.BacklogR\x0ecleanupBacklog\x12.\n" +
+	"\x13background_cost_usd\x18\x1a \x01(\x01R\x11backgroundCostUsd\x1a@\n" +
 	"\x12StoreRequestsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a>\n" +
 	"\x10StoreErrorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"k\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"Q\n" +
+	"\aBacklog\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x15\n" +
+	"\x06age_ms\x18\x02 \x01(\x04R\x05ageMs\x12\x19\n" +
+	"\bcost_usd\x18\x03 \x01(\x01R\acostUsd\"k\n" +
 	"\x0eLatencySummary\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n" +
 	"\x06p50_ms\x18\x02 \x01(\x01R\x05p50Ms\x12\x15\n" +
@@ -424,27 +525,30 @@ func file_streamhouse_v1_agent_proto_rawDescGZIP() []byte {
 	return file_streamhouse_v1_agent_proto_rawDescData
 }
 
-var file_streamhouse_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_streamhouse_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_streamhouse_v1_agent_proto_goTypes = []any{
 	(*GetStatsRequest)(nil),  // 0: streamhouse.v1.GetStatsRequest
 	(*GetStatsResponse)(nil), // 1: streamhouse.v1.GetStatsResponse
-	(*LatencySummary)(nil),   // 2: streamhouse.v1.LatencySummary
-	nil,                      // 3: streamhouse.v1.GetStatsResponse.StoreRequestsEntry
-	nil,                      // 4: streamhouse.v1.GetStatsResponse.StoreErrorsEntry
+	(*Backlog)(nil),          // 2: streamhouse.v1.Backlog
+	(*LatencySummary)(nil),   // 3: streamhouse.v1.LatencySummary
+	nil,                      // 4: streamhouse.v1.GetStatsResponse.StoreRequestsEntry
+	nil,                      // 5: streamhouse.v1.GetStatsResponse.StoreErrorsEntry
 }
 var file_streamhouse_v1_agent_proto_depIdxs = []int32{
-	3, // 0: streamhouse.v1.GetStatsResponse.store_requests:type_name -> streamhouse.v1.GetStatsResponse.StoreRequestsEntry
-	4, // 1: streamhouse.v1.GetStatsResponse.store_errors:type_name -> streamhouse.v1.GetStatsResponse.StoreErrorsEntry
-	2, // 2: streamhouse.v1.GetStatsResponse.put_latency:type_name -> streamhouse.v1.LatencySummary
-	2, // 3: streamhouse.v1.GetStatsResponse.commit_latency:type_name -> streamhouse.v1.LatencySummary
-	2, // 4: streamhouse.v1.GetStatsResponse.ack_latency:type_name -> streamhouse.v1.LatencySummary
-	0, // 5: streamhouse.v1.AgentService.GetStats:input_type -> streamhouse.v1.GetStatsRequest
-	1, // 6: streamhouse.v1.AgentService.GetStats:output_type -> streamhouse.v1.GetStatsResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 0: streamhouse.v1.GetStatsResponse.store_requests:type_name -> streamhouse.v1.GetStatsResponse.StoreRequestsEntry
+	5, // 1: streamhouse.v1.GetStatsResponse.store_errors:type_name -> streamhouse.v1.GetStatsResponse.StoreErrorsEntry
+	3, // 2: streamhouse.v1.GetStatsResponse.put_latency:type_name -> streamhouse.v1.LatencySummary
+	3, // 3: streamhouse.v1.GetStatsResponse.commit_latency:type_name -> streamhouse.v1.LatencySummary
+	3, // 4: streamhouse.v1.GetStatsResponse.ack_latency:type_name -> streamhouse.v1.LatencySummary
+	2, // 5: streamhouse.v1.GetStatsResponse.merge_backlog:type_name -> streamhouse.v1.Backlog
+	2, // 6: streamhouse.v1.GetStatsResponse.cleanup_backlog:type_name -> streamhouse.v1.Backlog
+	0, // 7: streamhouse.v1.AgentService.GetStats:input_type -> streamhouse.v1.GetStatsRequest
+	1, // 8: streamhouse.v1.AgentService.GetStats:output_type -> streamhouse.v1.GetStatsResponse
+	8, // [8:9] is the sub-list for method output_type
+	7, // [7:8] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_streamhouse_v1_agent_proto_init() }
@@ -458,7 +562,7 @@ func file_streamhouse_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamhouse_v1_agent_proto_rawDesc), len(file_streamhouse_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -73,14 +73,14 @@ func TestBacklog(t *testing.T) {
 		time.Sleep(time.Minute)
 		r := w.must(c.Own(t.Context()))
 		want := map[Group]Count{
-			{JournalRow, Merged}:    {5, 50, time.Minute},
-			{Object, Unnamed}:       {1, 10, time.Minute},
-			{MergedObject, Expired}: {1, 0, time.Minute},
+			{JournalRow, Merged}:    {5, 50, 5, time.Minute},
+			{Object, Unnamed}:       {1, 10, 0, time.Minute},
+			{MergedObject, Expired}: {1, 0, 0, time.Minute},
 		}
 		if fmt.Sprint(r.Waiting) != fmt.Sprint(want) || len(r.Removed) > 0 {
 			t.Errorf("waiting: %v, want %v", r.Waiting, want)
 		}
-		if b := r.Backlog(); b != (Count{7, 60, time.Minute}) {
+		if b := r.Backlog(); b != (Count{7, 60, 5, time.Minute}) {
 			t.Errorf("in all: %v", b)
 		}
 		time.Sleep(grace)

@@ -59,6 +59,8 @@ type Count struct {
 	// Bytes are those of objects; of merged objects and journal rows that wait they
 	// are those of the objects that go with them.
 	Bytes int64
+	// Rows are those of Number that are rows.
+	Rows int
 	// Oldest is for how long the first of those that wait was seen.
 	Oldest time.Duration
 }
@@ -95,6 +97,7 @@ func (r *Report) Backlog() (all Count) {
 	for _, c := range r.Waiting {
 		all.Number += c.Number
 		all.Bytes += c.Bytes
+		all.Rows += c.Rows
 		all.Oldest = max(all.Oldest, c.Oldest)
 	}
 	return all
@@ -129,6 +132,9 @@ func (c *Cleaner) waits(what What, why Why, number int, bytes int64, since time.
 	n := c.report.Waiting[g]
 	n.Number += number
 	n.Bytes += bytes
+	if !what.stored() {
+		n.Rows += number
+	}
 	n.Oldest = max(n.Oldest, time.Since(since))
 	c.report.Waiting[g] = n
 }

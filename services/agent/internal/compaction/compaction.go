@@ -39,13 +39,14 @@ type Options struct {
 	Age time.Duration
 	// Memory bounds the objects that are gathered at a time; one is always.
 	Memory int64
-	// BytesPerSecond bounds what is read, unless records wait for twice Age.
+	// BytesPerSecond bounds what is read, unless records wait for twice Age, or twice
+	// as much waits as a round merges.
 	BytesPerSecond int64
 }
 
-// Limits of what all partitions together leave to merge: the index keeps some 60
-// bytes for each range, and every object that is merged reads each of the small
-// segments once.
+// Limits of what all partitions together leave to merge, and of what one round
+// merges: the index keeps some 60 bytes for each range, and every batch of objects
+// that is merged reads each of the small segments once.
 const (
 	maxRanges = 500_000
 	maxBytes  = 16 // times Options.Bytes
@@ -78,9 +79,9 @@ var ErrNotOwned = errors.New("the partition is not owned any more")
 
 // Counters are told what was done.
 type Counters interface {
-	// Merged counts an object that a checkpoint names, and the requests that its
-	// sources took.
-	Merged(bytes, records, gets uint64)
+	// Merged counts an object that checkpoints name, of how many partitions, and the
+	// requests that its sources took.
+	Merged(bytes, records, parts, gets uint64)
 	// Behind says how much waits, and for how long.
 	Behind(bytes int64, age time.Duration)
 	// Retained counts what retention let go.

@@ -194,7 +194,7 @@ func (c *Compactor) publish(ctx context.Context, w *writtenObject, states *State
 		})
 	}
 	_ = group.Wait() // each failure is in its part
-	var bytes, records uint64
+	var bytes, records, parts uint64
 	for _, p := range w.parts {
 		if p.err != nil {
 			c.failed(p.tenure, p.err)
@@ -203,9 +203,10 @@ func (c *Compactor) publish(ctx context.Context, w *writtenObject, states *State
 		delete(c.waiting, p.tenure)
 		bytes += uint64(p.size)
 		records += p.end() - p.base()
+		parts++
 	}
 	if bytes > 0 {
-		c.deps.Counters.Merged(bytes, records, w.gets)
+		c.deps.Counters.Merged(bytes, records, parts, w.gets)
 	}
 }
 

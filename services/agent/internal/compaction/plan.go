@@ -60,7 +60,7 @@ func (c *Compactor) plan(tenures []*flush.Tenure, now time.Time) [][]*object {
 	})
 	var batches [][]*object
 	held := int64(0)
-	for _, o := range c.objects(due) {
+	for _, o := range c.objects(c.limit(due)) {
 		if len(batches) == 0 || held+o.size > c.opts.Memory {
 			batches, held = append(batches, nil), 0
 		}
@@ -98,11 +98,45 @@ func (c *Compactor) due(tenures []*flush.Tenure, now time.Time) []tail {
 		all = append(all, tail)
 	}
 	c.deps.Counters.Behind(whole.bytes, whole.oldest)
-	c.pace.hurry(ready.oldest > 2*c.opts.Age)
+	c.pace.hurry(ready.oldest > 2*c.opts.Age || ready.bytes > 2*maxBytes*c.opts.Bytes)
 	everything := ready.ranges > maxRanges || ready.bytes > maxBytes*c.opts.Bytes
 	return slices.DeleteFunc(all, func(t tail) bool {
 		return !everything && t.Bytes < c.opts.Bytes && (!timely || t.late < 1)
 	})
+}
+
+// limit leaves of what is due, sorted, as much as a round merges: of those that are
+// equally late, the same share of each. The more there were in a round, the more
+// batches would read each of the small segments, in ever smaller pieces: merging
+// would get slower the more waits.
+func (c *Compactor) limit(due []tail) []tail {
+	room := maxBytes * c.opts.Bytes
+	for from := 0; from < len(due); {
+		to, bytes := from, int64(0)
+		for ; to < len(due) && due[to].late == due[from].late; to++ {
+			bytes += due[to].Bytes
+		}
+		if bytes > room {
+			for i := range due[from:to] {
+				due[from+i].cut(float64(room) / float64(bytes))
+			}
+			return due[:to]
+		}
+		room -= bytes
+		from = to
+	}
+	return due
+}
+
+// cut leaves a share of a tail: its beginning.
+func (t *tail) cut(share float64) {
+	most := int64(share * float64(t.Bytes))
+	bytes, n := int64(0), 0
+	for n == 0 || n < len(t.Ranges) && bytes < most {
+		bytes += int64(t.Ranges[n].Size)
+		n++
+	}
+	t.Ranges, t.Bytes = t.Ranges[:n], bytes
 }
 
 // objects divides what is due into objects of about Options.Bytes.

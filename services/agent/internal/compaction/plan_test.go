@@ -46,22 +46,27 @@ func TestPlan(t *testing.T) {
 				time.Sleep(time.Duration(r.IntN(20)) * time.Second)
 			}
 			now := time.Now()
-			next := map[*flush.Tenure]uint64{}
+			next, planned := map[*flush.Tenure]uint64{}, int64(0)
 			for _, batch := range c.plan(tenures, now) {
 				held := int64(0)
 				for _, o := range batch {
 					held += o.size
+					planned += o.size
 					checkObject(t, c, o, next)
 				}
 				if len(batch) > 1 && held > c.opts.Memory {
 					t.Errorf("seed %d: %d bytes at a time, and there is memory for %d", seed, held, c.opts.Memory)
 				}
 			}
+			if planned > maxBytes*1000+200*int64(len(tenures)) {
+				t.Errorf("seed %d: %d bytes in a round", seed, planned)
+			}
+			full := planned >= maxBytes*1000
 			for _, tenure := range tenures {
 				tail := tenure.Index.Tail()
 				_, end := tenure.Index.Bounds()
 				due := len(tail.Ranges) > 0 && (tail.Bytes >= 1000 || now.Sub(tail.Since) >= time.Minute)
-				if got, planned := next[tenure]; due && got != end || planned && got != end {
+				if got, planned := next[tenure]; !full && (due || planned) && got != end {
 					t.Errorf("seed %d: %d bytes that wait for %v are planned up to %d of %d", seed, tail.Bytes, now.Sub(tail.Since), got, end)
 				}
 			}
@@ -200,6 +205,42 @@ func TestStuckPartition(t *testing.T) {
 		}
 		if batches := c.plan([]*flush.Tenure{stuck, fresh}, time.Now().Add(2*time.Hour)); len(batches) == 0 || !c.pace.behind {
 			t.Errorf("it is not tried again, or slowly")
+		}
+	})
+}
+
+// When more waits than a round merges, a round merges the beginning of it all, the
+// latest first, and the rest comes in the next rounds.
+func TestRoundIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := planner(Options{Bytes: 100, Age: time.Minute, Memory: 200})
+		const most = maxBytes * 100
+		sizes := func(bytes int) []uint32 {
+			all := make([]uint32, bytes/10)
+			for i := range all {
+				all[i] = 10
+			}
+			return all
+		}
+		late := tenureOf(1, 0, 0, sizes(500)...)
+		time.Sleep(time.Minute)
+		tenures := []*flush.Tenure{late, tenureOf(1, 1, 0, sizes(3*most)...), tenureOf(1, 2, 0, sizes(most)...)}
+		planned := map[*flush.Tenure]int64{}
+		for _, batch := range c.plan(tenures, time.Now()) {
+			for _, o := range batch {
+				for _, p := range o.parts {
+					planned[p.tenure] += p.size
+				}
+			}
+		}
+		rest := int64(most - 500)
+		for i, want := range []int64{500, rest * 3 / 4, rest / 4} {
+			if got := planned[tenures[i]]; got < want || got > want+10 {
+				t.Errorf("of partition %d there are %d bytes in the round, want %d", i, got, want)
+			}
+		}
+		if !c.pace.behind {
+			t.Error("the limit of bandwidth holds while more and more waits")
 		}
 	})
 }

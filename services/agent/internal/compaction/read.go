@@ -20,8 +20,8 @@ import (
 const (
 	// parallelGets is how many segments are read at a time, and maxGet how much of
 	// one by one request.
-	parallelGets = 8
-	maxGet       = 8 << 20
+	parallelGets = 16
+	maxGet       = 4 << 20
 	// maxGap is how much is read in vain rather than by another request.
 	maxGap = 64 << 10
 	// blockBytes is what readers ask for at a time.

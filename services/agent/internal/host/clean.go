@@ -20,7 +20,8 @@ type CleanupOptions struct {
 // Removals is told what clean-up removed, and what waits.
 type Removals interface {
 	Removed(rows, objects int, bytes int64)
-	Removable(number int, bytes int64, oldest time.Duration)
+	// Removable is told of how many rows, and how many bytes of objects, wait.
+	Removable(rows int, bytes int64, oldest time.Duration)
 }
 
 // clean removes what this session left behind itself, and, on one agent of the
@@ -57,11 +58,11 @@ func (h *Host) cleanOnce(ctx context.Context, cleaner *cleanup.Cleaner) {
 		report, err = cleaner.Others(ctx)
 		h.removed(ctx, &report, err)
 		more := report.Backlog()
-		waits.Number += more.Number
+		waits.Rows += more.Rows
 		waits.Bytes += more.Bytes
 		waits.Oldest = max(waits.Oldest, more.Oldest)
 	}
-	h.deps.Removals.Removable(waits.Number, waits.Bytes, waits.Oldest)
+	h.deps.Removals.Removable(waits.Rows, waits.Bytes, waits.Oldest)
 }
 
 func (h *Host) removed(ctx context.Context, report *cleanup.Report, err error) {

@@ -33,8 +33,29 @@ func (s *agentServer) GetStats(context.Context, *streamhousev1.GetStatsRequest) 
 		CpuSeconds: process.CPU.Seconds(), HeapAllocations: process.Allocations,
 		ResidentBytes: process.Resident, PeakResidentBytes: process.PeakResident,
 		PutLatency: summary(&s.stats.PutLatency), CommitLatency: summary(&s.stats.CommitLatency),
-		AckLatency: summary(&s.stats.AckLatency),
+		AckLatency:   summary(&s.stats.AckLatency),
+		MergeBacklog: s.mergeBacklog(), CleanupBacklog: s.cleanupBacklog(), BackgroundCostUsd: s.backgroundCost(),
 	}, nil
+}
+
+func (s *agentServer) mergeBacklog() *streamhousev1.Backlog {
+	bytes, age := s.stats.Backlog()
+	b := &streamhousev1.Backlog{Bytes: uint64(bytes), AgeMs: uint64(age.Milliseconds())}
+	if merged := s.stats.MergedBytes.Load(); merged > 0 {
+		b.CostUsd = s.opts.Prices.Total(s.stats.MergeRequests()) / float64(merged) * float64(bytes)
+	}
+	return b
+}
+
+func (s *agentServer) cleanupBacklog() *streamhousev1.Backlog {
+	rows, bytes, age := s.stats.Leftover()
+	return &streamhousev1.Backlog{
+		Bytes: uint64(bytes), AgeMs: uint64(age.Milliseconds()), CostUsd: s.opts.Prices.Total(stats.RemovalRequests(uint64(rows))),
+	}
+}
+
+func (s *agentServer) backgroundCost() float64 {
+	return s.opts.Prices.Total(s.stats.MergeRequests()) + s.opts.Prices.Total(stats.RemovalRequests(s.stats.RemovedRows.Load()))
 }
 
 func summary(l *stats.Latency) *streamhousev1.LatencySummary {

@@ -3,11 +3,15 @@ package stats
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/streamhouse/streamhouse/services/agent/cost"
 )
 
 // Background counts the work that nobody waits for.
 type Background struct {
 	MergedObjects, MergedBytes, MergedRecords atomic.Uint64
+	// MergedParts counts each partition that has a part of a merged object.
+	MergedParts atomic.Uint64
 	// MergeReads counts the requests that merges read with.
 	MergeReads atomic.Uint64
 	// RetainedBytes and RetainedRecords are what retention let go.
@@ -19,7 +23,7 @@ type Background struct {
 	// RemovedRows, RemovedObjects and RemovedBytes, of objects, count clean-up.
 	RemovedRows, RemovedObjects, RemovedBytes atomic.Uint64
 
-	removable, removableBytes, removableAge atomic.Int64
+	removableRows, removableBytes, removableAge atomic.Int64
 }
 
 // Removed implements host.Removals.
@@ -30,20 +34,21 @@ func (b *Background) Removed(rows, objects int, bytes int64) {
 }
 
 // Removable implements host.Removals.
-func (b *Background) Removable(number int, bytes int64, oldest time.Duration) {
-	b.removable.Store(int64(number))
+func (b *Background) Removable(rows int, bytes int64, oldest time.Duration) {
+	b.removableRows.Store(int64(rows))
 	b.removableBytes.Store(bytes)
 	b.removableAge.Store(int64(oldest))
 }
 
-// Leftover is what can be removed and was not yet: rows and objects, their bytes,
-// and for how long the oldest was seen.
-func (b *Background) Leftover() (number, bytes int64, age time.Duration) {
-	return b.removable.Load(), b.removableBytes.Load(), time.Duration(b.removableAge.Load())
+// Leftover is what can be removed and was not yet: rows, bytes of objects, and for
+// how long the oldest was seen.
+func (b *Background) Leftover() (rows, bytes int64, age time.Duration) {
+	return b.removableRows.Load(), b.removableBytes.Load(), time.Duration(b.removableAge.Load())
 }
 
 // Merged implements compaction.Counters.
-func (b *Background) Merged(bytes, records, gets uint64) {
+func (b *Background) Merged(bytes, records, parts, gets uint64) {
+	b.MergedParts.Add(parts)
 	b.MergedObjects.Add(1)
 	b.MergedBytes.Add(bytes)
 	b.MergedRecords.Add(records)
@@ -65,4 +70,18 @@ func (b *Background) Behind(bytes int64, age time.Duration) {
 // Backlog is what is not merged yet, and how long the oldest of it waits.
 func (b *Background) Backlog() (bytes int64, age time.Duration) {
 	return b.backlogBytes.Load(), time.Duration(b.backlogAge.Load())
+}
+
+// MergeRequests are those that merges took: an object of batches and one of states
+// each, a row that notes it, and for each partition one of the index and one that
+// moves the checkpoint, each of a write unit.
+func (b *Background) MergeRequests() cost.Requests {
+	objects, rows := b.MergedObjects.Load(), b.MergedObjects.Load()+2*b.MergedParts.Load()
+	return cost.Requests{Puts: 2 * objects, Gets: b.MergeReads.Load(), RowWrites: rows, WriteUnits: float64(rows)}
+}
+
+// RemovalRequests are those that removing so many rows takes; removing objects is
+// free.
+func RemovalRequests(rows uint64) cost.Requests {
+	return cost.Requests{RowWrites: rows, WriteUnits: float64(rows)}
 }
