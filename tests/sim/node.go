@@ -88,7 +88,7 @@ func (w *World) start(at string) {
 	cfg := settings(pick(d, "agent", fmt.Sprintf("agent-%d", number)), at, pick(d, "", "a", "b", "c"), w.plot.ack, d.between(2*time.Second, 40*time.Second))
 	cfg.Compaction, cfg.Cleanup = w.plot.compaction, w.plot.cleanup
 	running, err := agent.New(cfg, agent.WithMemory(w.memory.Over(n.link)), agent.WithListener("internal", n.host.listener),
-		agent.WithDialer(w.net.dialer(at, &n.wire)))
+		agent.WithDialer(w.net.dialer(at, &n.wire)), agent.WithStateEvery(w.plot.stateEvery))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type plot struct {
 	store      storeFaults
 	compaction agent.CompactionConfig
 	cleanup    agent.CleanupConfig
+	stateEvery int // segment carries the producers' whole state
 	keeps      retention
 	drainAll   bool // at the end
 	events     []event
@@ -57,6 +58,7 @@ func newPlot(seed uint64) *plot {
 	c := newDice(seed, 5)
 	p.compaction = agent.CompactionConfig{Age: c.between(time.Second, 20*time.Second), Bytes: 1 << (8 + c.IntN(8)), MemoryBytes: 1 << (8 + c.IntN(10))}
 	p.cleanup = agent.CleanupConfig{Interval: c.between(time.Second, 5*time.Second), Grace: c.between(100*time.Millisecond, 10*time.Second)}
+	p.stateEvery = 1 << c.IntN(9)
 	for range 2 + d.IntN(7) {
 		p.addEvent(d)
 	}
@@ -73,8 +75,8 @@ func (d dice) evenlyPercent(low, high float64) float64 { return low + d.Float64(
 
 func (p *plot) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d agents, %d partitions, %d clients that send every %s, for %s\nstore: %v\nmerged after %s, or %d bytes; removed after %s, every %s; %v\n",
-		p.agents, p.partitions, p.clients, p.every, p.length, p.store, p.compaction.Age, p.compaction.Bytes, p.cleanup.Grace, p.cleanup.Interval, p.keeps)
+	fmt.Fprintf(&b, "%d agents, %d partitions, %d clients that send every %s, for %s\nstore: %v\nmerged after %s, or %d bytes; removed after %s, every %s; %v; states in every %d. segment\n",
+		p.agents, p.partitions, p.clients, p.every, p.length, p.store, p.compaction.Age, p.compaction.Bytes, p.cleanup.Grace, p.cleanup.Interval, p.keeps, p.stateEvery)
 	for _, e := range p.events {
 		fmt.Fprintf(&b, "%8s  %s\n", e.at.Round(time.Millisecond), e.text)
 	}
