@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
 
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 	"github.com/streamhouse/streamhouse/tests/internal/process"
@@ -39,13 +42,16 @@ func TestCluster(t *testing.T) {
 	agents[2].AwaitLog("session over")
 	balanced(t, agents[0], 3, partitions)
 	l.more(t, 1000)
+	described(t, agents[1], partitions)
 
 	for _, a := range agents[1:] { // at last, the first one has all to read from
 		began := time.Now()
 		if code := a.Terminate(); code != 0 {
 			t.Errorf("exit code %d\n%s", code, a.Log())
 		}
-		t.Logf("drained in %s", time.Since(began))
+		if took := time.Since(began); took > 100*time.Second { // ECS kills after 120 s
+			t.Errorf("the drain took %s", took)
+		}
 	}
 	balanced(t, agents[0], 1, partitions)
 	l.more(t, 1000)
@@ -57,11 +63,33 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+// described requires that the command line tool shows all agents and what each owns.
+func described(t *testing.T, a *process.Agent, partitions uint64) {
+	t.Helper()
+	var found struct {
+		Agents []struct {
+			Name       string `json:"name"`
+			Partitions uint64 `json:"partition_count"`
+		} `json:"agents"`
+	}
+	out := a.Succeed("cluster", "describe", "--output", "json")
+	if err := json.Unmarshal([]byte(out), &found); err != nil {
+		t.Fatalf("cluster describe: %v: %s", err, out)
+	}
+	owned := uint64(0)
+	for _, agent := range found.Agents {
+		owned += agent.Partitions
+	}
+	if len(found.Agents) != 3 || owned != partitions {
+		t.Errorf("cluster describe shows %d agents that own %d partitions: %s", len(found.Agents), owned, out)
+	}
+}
+
 // balanced waits until a number of agents own everything, each about as much as
 // the others.
-func balanced(t *testing.T, a *process.Agent, live int, partitions uint32) {
+func balanced(t *testing.T, a *process.Agent, live int, partitions uint32, opts ...grpc.DialOption) {
 	t.Helper()
-	cluster := streamhousev1.NewClusterServiceClient(a.Client().Conn)
+	cluster := streamhousev1.NewClusterServiceClient(a.Client(opts...).Conn)
 	eventually(t, fmt.Sprintf("%d agents own %d partitions", live, partitions), func() bool {
 		found, err := cluster.DescribeCluster(t.Context(), &streamhousev1.DescribeClusterRequest{})
 		if err != nil || len(found.GetAgents()) != live {

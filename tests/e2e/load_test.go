@@ -29,8 +29,8 @@ const (
 
 // startLoad starts producers that send records of random sizes to random
 // partitions until stop. Each has other settings, so that batches of all sizes
-// are in flight.
-func startLoad(t *testing.T, a *process.Agent, topic string, partitions uint32, seed uint64) *load {
+// are in flight; more holds for all.
+func startLoad(t *testing.T, a *process.Agent, topic string, partitions uint32, seed uint64, more ...producer.Option) *load {
 	t.Helper()
 	l := &load{history: history.New()}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -43,7 +43,8 @@ func startLoad(t *testing.T, a *process.Agent, topic string, partitions uint32, 
 	}
 	for i, opts := range settings {
 		// A bound far below the default: while the agent is down, senders wait.
-		p := newProducer(t, a, topic, append(opts, producer.WithMaxBufferedRecords(5000))...)
+		opts = append(append(opts, producer.WithMaxBufferedRecords(5000)), more...)
+		p := newProducer(t, a, topic, opts...)
 		l.producers = append(l.producers, p)
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
 		l.senders.Go(func() {

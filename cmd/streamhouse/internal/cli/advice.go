@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -76,6 +77,8 @@ func unreachable(message, server string) string {
 	switch {
 	case strings.Contains(message, "does not look like a TLS handshake"):
 		return fmt.Sprintf("the agent at %s speaks without TLS: leave the --tls flags out", server)
+	case otherName(message):
+		return sentence(message, "give --tls-server-name the name that the agent's certificate is for")
 	case strings.Contains(message, "x509:"), strings.Contains(message, "tls:"):
 		return sentence(message, "check --tls-ca, --tls-cert, --tls-key and the host name in --server")
 	case strings.Contains(message, "no such host"), strings.Contains(message, "produced zero addresses"):
@@ -86,6 +89,14 @@ func unreachable(message, server string) string {
 		return fmt.Sprintf("%s broke the connection off (%s): it ended, wants TLS or another certificate (see the --tls flags), "+
 			"or is no StreamHouse agent", server, oneLine(message))
 	}
+}
+
+// otherName tells whether a certificate is not for the host that was called:
+// agents advertise addresses, which few certificates hold.
+func otherName(message string) bool {
+	return slices.ContainsFunc([]string{
+		"x509: certificate is valid for", "x509: certificate is not valid for any names", "x509: cannot validate certificate for",
+	}, func(said string) bool { return strings.Contains(message, said) })
 }
 
 // sentence joins a message and a hint into one line.

@@ -26,12 +26,13 @@ const (
 
 // connection is how to reach an agent.
 type connection struct {
-	server  string
-	tls     bool
-	ca      string
-	cert    string
-	key     string
-	timeout time.Duration
+	server     string
+	tls        bool
+	ca         string
+	cert       string
+	key        string
+	serverName string
+	timeout    time.Duration
 }
 
 // connectionFlags adds the flags that every command has which talks to an
@@ -48,6 +49,8 @@ func connectionFlags(cmd *cobra.Command) *connection {
 	f.StringVar(&c.ca, "tls-ca", "", "file of the CA certificates to trust, PEM (default the system's)")
 	f.StringVar(&c.cert, "tls-cert", "", "file of this client's certificate, PEM, for mutual TLS")
 	f.StringVar(&c.key, "tls-key", "", "file of the certificate's private key, PEM")
+	f.StringVar(&c.serverName, "tls-server-name", "", "name that the agents' certificates are for (default the host in --server, "+
+		"and that of the address which each agent advertises)")
 	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for the agent before giving up")
 	return c
 }
@@ -65,10 +68,10 @@ func (c *connection) tlsConfig() (*tls.Config, error) {
 	if (c.cert == "") != (c.key == "") {
 		return nil, usagef("--tls-cert and --tls-key belong together: give both")
 	}
-	if !c.tls && c.ca == "" && c.cert == "" {
+	if !c.tls && c.ca == "" && c.cert == "" && c.serverName == "" {
 		return nil, nil // plaintext
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.serverName}
 	if c.ca != "" {
 		pem, err := os.ReadFile(c.ca)
 		if err != nil {

@@ -164,7 +164,7 @@ func (o *produceOptions) producerOptions(topic string) ([]producer.Option, error
 		producer.WithDeliveryTimeout(o.timeout),
 	}
 	if cfg != nil {
-		options = append(options, producer.WithTLS(cfg))
+		options = append(options, producer.WithTLS(cfg), producer.WithServerName(o.serverName))
 	}
 	return options, nil
 }

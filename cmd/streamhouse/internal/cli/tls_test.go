@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,12 +48,16 @@ func (a *authority) newKey() *ecdsa.PrivateKey {
 	return key
 }
 
-// issue makes name.pem and name.key.
-func (a *authority) issue(name string) {
+// issue makes name.pem and name.key, for 127.0.0.1 or instead for DNS names.
+func (a *authority) issue(name string, dns ...string) {
 	key := a.newKey()
+	var addresses []net.IP
+	if len(dns) == 0 {
+		addresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	}
 	a.sign(name, &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: dns, IPAddresses: addresses,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, a.cert, key)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -141,5 +146,34 @@ func TestMutualTLS(t *testing.T) {
 		if r.code != exitFailed || !strings.Contains(r.err, tt.want) {
 			t.Errorf("%s: %+v", tt.name, r)
 		}
+	}
+}
+
+// A certificate for a cluster's name alone is good for every agent at any
+// address, once the tool is told the name.
+func TestServerName(t *testing.T) {
+	const cluster = "agents.streamhouse.internal"
+	ca := newAuthority(t)
+	ca.issue("agent", cluster)
+	ca.issue("client")
+	server := startTLSAgent(t, ca)
+	flags := []string{
+		"--server", server, "--tls-ca", ca.path("ca.pem"), "--tls-cert", ca.path("client.pem"), "--tls-key", ca.path("client.key"),
+	}
+	for _, command := range []string{"topic create t", "produce t", "consume t"} {
+		args := append(strings.Fields(command), flags...)
+		for _, name := range [][]string{nil, {"--tls-server-name", "elsewhere.internal"}} {
+			r := runWith(t.Context(), strings.NewReader("secret\n"), append(slices.Clone(args), name...)...)
+			if r.code != exitFailed || !strings.Contains(r.err, "give --tls-server-name the name that the agent's certificate is for") {
+				t.Errorf("%s %v: %+v", command, name, r)
+			}
+		}
+		r := runWith(t.Context(), strings.NewReader("secret\n"), append(args, "--tls-server-name", cluster)...)
+		if r.code != exitOK || command == "consume t" && r.out != "secret\n" {
+			t.Errorf("%s: %+v", command, r)
+		}
+	}
+	if cfg, err := (&connection{serverName: cluster}).tlsConfig(); err != nil || cfg == nil {
+		t.Errorf("the name alone does not switch TLS on: %v, %v", cfg, err)
 	}
 }

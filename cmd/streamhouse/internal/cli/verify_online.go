@@ -47,7 +47,11 @@ func (v *verification) readAgents(cmd *cobra.Command) error {
 		return err
 	}
 	o := &online{owners: owners, verification: v}
-	stop := progress.Watch(cmd.ErrOrStderr(), "read from agents", 0, o.records.Load)
+	total, err := o.total(cmd.Context(), topics)
+	if err != nil {
+		return err
+	}
+	stop := progress.Watch(cmd.ErrOrStderr(), "read from agents", total, o.records.Load)
 	defer stop()
 	v.online = &onlineReport{}
 	for _, topic := range topics {
@@ -66,20 +70,42 @@ type online struct {
 	batches, records atomic.Int64
 }
 
-func (o *online) read(ctx context.Context, topic string) error {
+// total is how many records there are to read, more or less: logs go on.
+func (o *online) total(ctx context.Context, topics []string) (records int64, err error) {
+	for _, topic := range topics {
+		spans, err := o.spans(ctx, topic)
+		if err != nil {
+			return 0, err
+		}
+		for _, s := range spans {
+			records += int64(s.To - s.From)
+		}
+	}
+	return records, nil
+}
+
+// spans are what there is of a topic now.
+func (o *online) spans(ctx context.Context, topic string) (spans []reader.Range, err error) {
 	call, cancel := o.limit(ctx)
 	defer cancel()
 	found, err := o.owners.first.topics.DescribeTopic(call, &streamhousev1.DescribeTopicRequest{Name: topic})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var spans []reader.Range
 	for n := range found.GetTopic().GetPartitionCount() {
 		start, end, err := o.bounds(ctx, topic, n)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		spans = append(spans, reader.Range{Partition: n, At: start, From: start, To: end})
+	}
+	return spans, nil
+}
+
+func (o *online) read(ctx context.Context, topic string) error {
+	spans, err := o.spans(ctx, topic)
+	if err != nil {
+		return err
 	}
 	r := reader.Reader{Client: o.owners, Topic: topic, MaxBytes: fetchBytes(min(parallelPartitions, len(spans))), Patience: o.timeout}
 	var mu sync.Mutex

@@ -189,11 +189,27 @@ func TestTailCostsNoRequest(t *testing.T) {
 // When nothing can be written any more, what is committed is read all the same,
 // from memory and from the store.
 func TestReadsWhileWritesFail(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := serve(t, faults.Plan{Rules: []faults.Rule{{Op: faults.Put, Kind: faults.ErrBefore, First: 5, Every: 1}}})
+	for name, op := range map[string]faults.Op{"objects": faults.Put, "rows": faults.RowCreate} {
+		t.Run(name, func(t *testing.T) { readWhileFailing(t, op) })
+	}
+}
+
+func readWhileFailing(t *testing.T, op faults.Op) {
+	t.Helper()
+	write := func(a *agent) {
 		a.append(0, encode(1, 0, 1, 10))
 		a.pushOut()
 		a.append(0, encode(1, 1, 1, 10))
+	}
+	var before uint64
+	synctest.Test(t, func(t *testing.T) {
+		a := serve(t, faults.Plan{})
+		write(a)
+		before = a.injector.Ops()[op]
+	})
+	synctest.Test(t, func(t *testing.T) {
+		a := serve(t, faults.Plan{Rules: []faults.Rule{{Op: op, Kind: faults.ErrBefore, First: before + 1, Every: 1}}})
+		write(a)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if out, err := a.produce.Produce(ctx, &streamhousev1.ProduceRequest{Topic: "t", Records: []*streamhousev1.Record{{Value: []byte("x")}}}); err == nil {
