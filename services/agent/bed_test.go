@@ -18,11 +18,12 @@ import (
 	"github.com/streamhouse/streamhouse/services/agent/internal/verify"
 )
 
-// bed is a store in memory, with the latencies of the cloud, and the agents that
-// come and go on it. All that reaches the store is counted. It lives in a bubble.
+// bed is a store, with the latencies of the cloud unless they are taken away, and
+// the agents that come and go on it. All that reaches the store is counted.
 type bed struct {
-	*testing.T
+	testing.TB
 	tally  *tally
+	delays faults.Plan
 	topic  *meta.Topic
 	agents int
 }
@@ -35,16 +36,22 @@ var cloud = faults.Plan{
 	Read:   faults.Latency{P50: 4 * time.Millisecond, P99: 10 * time.Millisecond},
 }
 
-func newBed(t *testing.T, partitions uint32, settings meta.Topic) *bed {
-	t.Helper()
-	b := &bed{T: t, tally: newTally(memory.NewObjects(), memory.NewRows())}
+// newBed makes a bed of a store in memory, for a bubble.
+func newBed(tb testing.TB, partitions uint32, settings meta.Topic) *bed {
+	tb.Helper()
+	return newBedOn(tb, newTally(memory.NewObjects(), memory.NewRows()), partitions, settings)
+}
+
+func newBedOn(tb testing.TB, store *tally, partitions uint32, settings meta.Topic) *bed {
+	tb.Helper()
+	b := &bed{TB: tb, tally: store, delays: cloud}
 	var err error
-	if b.topic, err = topics.New(b.tally.rows, maxPartitions).Create(t.Context(), "t", partitions); err != nil {
-		t.Fatal(err)
+	if b.topic, err = topics.New(b.tally.rows, maxPartitions).Create(tb.Context(), "t", partitions); err != nil {
+		tb.Fatal(err)
 	}
 	b.topic.RetentionMillis, b.topic.RetentionBytes = settings.RetentionMillis, settings.RetentionBytes
-	if err := b.tally.rows.Swap(t.Context(), b.topic); err != nil {
-		t.Fatal(err)
+	if err := b.tally.rows.Swap(tb.Context(), b.topic); err != nil {
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -63,7 +70,7 @@ var errNobody = errors.New("there is nobody else")
 func (b *bed) start(cfg Config) *bedded {
 	b.Helper()
 	b.agents++
-	plan := cloud
+	plan := b.delays
 	plan.Seed = uint64(b.agents)
 	injector := faults.New(plan)
 	c := &cable{}

@@ -121,6 +121,8 @@ func takeover(t *testing.T, b *bed, l *dayLoad, cfg Config, timing dayTiming) {
 // partitions take their turn in every flush.
 type dayLoad struct {
 	topic  uint32
+	value  []byte // begins with a record's number
+	bytes  int64  // of the batches that were sent
 	sent   []uint64
 	acked  []atomic.Uint64
 	failed atomic.Uint64
@@ -137,7 +139,7 @@ type toAgent struct {
 }
 
 func newLoad(b *bed) *dayLoad {
-	l := &dayLoad{topic: b.topic.ID, sent: make([]uint64, b.topic.Partitions), acked: make([]atomic.Uint64, b.topic.Partitions)}
+	l := &dayLoad{topic: b.topic.ID, value: make([]byte, 8), sent: make([]uint64, b.topic.Partitions), acked: make([]atomic.Uint64, b.topic.Partitions)}
 	l.to = &toAgent{dayLoad: l}
 	return l
 }
@@ -145,19 +147,33 @@ func newLoad(b *bed) *dayLoad {
 // run sends for a time.
 func (l *dayLoad) run(h *host.Host, d time.Duration) {
 	for began := time.Now(); time.Since(began) < d; time.Sleep(dayFlush) {
-		for range (len(l.sent) + 9) / 10 {
-			l.turn = (l.turn + 1) % len(l.sent)
-			if err := l.send(h, l.turn); err != nil {
-				l.to.Answer(uint64(l.turn), 0, err)
-			}
+		l.some(h)
+	}
+}
+
+// some sends what one flush takes.
+func (l *dayLoad) some(h *host.Host) {
+	for range (len(l.sent) + 9) / 10 {
+		l.turn = (l.turn + 1) % len(l.sent)
+		if err := l.send(h, l.turn); err != nil {
+			l.to.Answer(uint64(l.turn), 0, err)
 		}
 	}
+}
+
+// inFlight is how many batches are sent and not acknowledged.
+func (l *dayLoad) inFlight() (n uint64) {
+	for p := range l.sent {
+		n += l.sent[p] - l.acked[p].Load()
+	}
+	return n
 }
 
 // send sends a partition's next batch; the same number is the same batch.
 func (l *dayLoad) send(h *host.Host, p int) error {
 	l.build.Reset()
-	l.build.Append(&batch.Record{Value: binary.BigEndian.AppendUint64(nil, l.sent[p]), Timestamp: 1})
+	binary.BigEndian.PutUint64(l.value, l.sent[p])
+	l.build.Append(&batch.Record{Value: l.value, Timestamp: 1})
 	raw := l.build.Seal(uint64(p)+1, l.sent[p])
 	header, err := batch.ParseHeader(raw)
 	if err != nil {
@@ -166,6 +182,7 @@ func (l *dayLoad) send(h *host.Host, p int) error {
 	err = h.Pipeline.Append(flush.ID{Topic: l.topic, Partition: uint32(p)}, &flush.Batch{Header: header, Parts: [][]byte{raw}}, l.to, uint64(p))
 	if err == nil {
 		l.sent[p]++
+		l.bytes += int64(len(raw))
 	}
 	return err
 }

@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"iter"
+	"strings"
 	"sync"
 
 	"github.com/streamhouse/streamhouse/services/agent/cost"
+	"github.com/streamhouse/streamhouse/services/agent/internal/compaction"
 	"github.com/streamhouse/streamhouse/services/agent/internal/dynamo"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 	"github.com/streamhouse/streamhouse/services/agent/internal/objstore"
@@ -22,16 +24,31 @@ type tally struct {
 	stand    map[meta.Kind]int // rows
 	read     map[meta.Kind]int // rows that were given out
 	requests map[meta.Kind]cost.Requests
-	sizes    map[meta.Kind]int64 // bytes of items that were created
+	made     map[meta.Kind]cost.Requests // those of them that created a row
+	sizes    map[meta.Kind]int64         // bytes of items that were created
 }
 
-// ofObjects is where requests for objects are counted, beside the kinds of rows.
-const ofObjects meta.Kind = ""
+// Where requests for objects are counted, beside the kinds of rows: ofMerges has
+// the PUTs of compaction, and ofObjects all else.
+const (
+	ofObjects meta.Kind = ""
+	ofMerges  meta.Kind = "merged"
+)
+
+// writerOf tells what compaction writes from what flushes do: objects in a folder
+// of their own, and the producers' states, which are a segment in one piece.
+func writerOf(key string, body objstore.Body) meta.Kind {
+	if strings.HasPrefix(key, compaction.Folder) || len(body.Parts) == 1 {
+		return ofMerges
+	}
+	return ofObjects
+}
 
 func newTally(objects objstore.Store, rows meta.Store) *tally {
 	return &tally{
 		objects: objects, rows: rows,
-		stand: map[meta.Kind]int{}, read: map[meta.Kind]int{}, requests: map[meta.Kind]cost.Requests{}, sizes: map[meta.Kind]int64{},
+		stand: map[meta.Kind]int{}, read: map[meta.Kind]int{}, requests: map[meta.Kind]cost.Requests{}, made: map[meta.Kind]cost.Requests{},
+		sizes: map[meta.Kind]int64{},
 	}
 }
 
@@ -83,7 +100,7 @@ type talliedObjects struct {
 }
 
 func (o talliedObjects) Put(ctx context.Context, key string, body objstore.Body) error {
-	o.t.note(ofObjects, func(r *cost.Requests) { r.Puts++ })
+	o.t.note(writerOf(key, body), func(r *cost.Requests) { r.Puts++ })
 	return o.Store.Put(ctx, key, body)
 }
 
@@ -126,6 +143,10 @@ func (r talliedRows) wrote(row meta.Row, err error, stands int) {
 		}
 		if err == nil && stands > 0 {
 			r.t.sizes[row.Kind()] += size
+			made := r.t.made[row.Kind()]
+			made.RowWrites++
+			made.WriteUnits += units(size, 1<<10)
+			r.t.made[row.Kind()] = made
 		}
 	})
 }
