@@ -15,12 +15,12 @@ import (
 // concurrent use.
 type Rows struct {
 	store meta.Store
-	limit int // blocks
+	limit int // of the runs' weights
 
 	mu     sync.Mutex
 	logs   map[string][]*list.Element // of *run, sorted by base
 	order  list.List                  // the most recently used first
-	blocks int
+	weight int
 }
 
 // run is a row that is remembered.
@@ -34,12 +34,18 @@ type run struct {
 // readRows is how many rows are read at a time.
 const readRows = 16
 
-// rememberedBlocks bounds a Rows: some 64 bytes each.
-const rememberedBlocks = 1 << 18
+// remembered bounds a Rows: blocks, of some 64 bytes each, and what a row takes
+// besides, which is as much as rowWeight blocks.
+const (
+	remembered = 1 << 18
+	rowWeight  = 5
+)
+
+func (r *run) weight() int { return rowWeight + len(r.ranges) }
 
 // NewRows reads the index in a store.
 func NewRows(store meta.Store) *Rows {
-	return &Rows{store: store, limit: rememberedBlocks, logs: map[string][]*list.Element{}}
+	return &Rows{store: store, limit: remembered, logs: map[string][]*list.Element{}}
 }
 
 // find returns the ranges from the one that holds an offset, which lies below
@@ -113,8 +119,8 @@ func (r *Rows) remember(added *run) {
 	copy(rows[i+1:], rows[i:])
 	rows[i] = e
 	r.logs[added.log] = rows
-	r.blocks += len(added.ranges)
-	for r.blocks > r.limit && r.order.Len() > 1 {
+	r.weight += added.weight()
+	for r.weight > r.limit && r.order.Len() > 1 {
 		r.forgetLocked(r.order.Back())
 	}
 }
@@ -122,7 +128,7 @@ func (r *Rows) remember(added *run) {
 func (r *Rows) forgetLocked(e *list.Element) {
 	old := runOf(e)
 	r.order.Remove(e)
-	r.blocks -= len(old.ranges)
+	r.weight -= old.weight()
 	rows := r.logs[old.log]
 	i := sort.Search(len(rows), func(i int) bool { return runOf(rows[i]).base >= old.base })
 	if rows = append(rows[:i], rows[i+1:]...); len(rows) == 0 {

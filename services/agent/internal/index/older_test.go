@@ -91,8 +91,8 @@ func TestFindOlder(t *testing.T) {
 					t.Fatalf("seed %d: before %d stands %+v, %t", seed, offset, g, ok)
 				}
 			}
-			if older.blocks > older.limit+5 {
-				t.Fatalf("seed %d: %d blocks are remembered, and the limit is %d", seed, older.blocks, older.limit)
+			if older.weight > older.limit+5+rowWeight {
+				t.Fatalf("seed %d: a weight of %d is remembered, and the limit is %d", seed, older.weight, older.limit)
 			}
 		}
 		n := 0
