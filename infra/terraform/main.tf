@@ -2,6 +2,11 @@ variable "region" {
   description = "Region of the cluster. Without one, the region that the AWS command line uses."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.region == null || can(regex("^[a-z]+(-[a-z]+)+-[0-9]+$", var.region))
+    error_message = "Give the name of a region, as eu-central-1, without a zone's letter; or leave region out for the one that the AWS command line uses."
+  }
 }
 
 provider "aws" {

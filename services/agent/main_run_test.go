@@ -286,26 +286,30 @@ func TestSettingsAreLogged(t *testing.T) {
 	}
 }
 
-// The Go heap would grow to twice the buffers; but who sets GOMEMLIMIT decides.
+// The Go heap would grow to twice the buffers, and a limit without room for
+// compaction would slow it down; but who sets GOMEMLIMIT decides.
 // A limit that is lower than what a store in memory holds would leave the
 // process to the garbage collector.
 func TestMemoryLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	tests := []struct {
-		name  string
-		store StoreConfig
-		env   string
-		want  int64
+		name       string
+		store      StoreConfig
+		compaction int64
+		env        string
+		want       int64
 	}{
-		{"files", StoreConfig{Kind: StoreFiles}, "GOMEMLIMIT=", 448 << 20},
-		{"memory", StoreConfig{Kind: StoreMemory}, "", before},
-		{"memory with a bound", StoreConfig{Kind: StoreMemory, MemoryKeepBytes: 64 << 20}, "", 512 << 20},
-		{"GOMEMLIMIT", StoreConfig{Kind: StoreFiles}, "GOMEMLIMIT=1GiB", before},
+		{"files", StoreConfig{Kind: StoreFiles}, 0, "GOMEMLIMIT=", 576 << 20},
+		{"memory", StoreConfig{Kind: StoreMemory}, 0, "", before},
+		{"memory with a bound", StoreConfig{Kind: StoreMemory, MemoryKeepBytes: 64 << 20}, 0, "", 640 << 20},
+		{"more for compaction", StoreConfig{Kind: StoreFiles}, 512 << 20, "", 960 << 20},
+		{"GOMEMLIMIT", StoreConfig{Kind: StoreFiles}, 0, "GOMEMLIMIT=1GiB", before},
 	}
 	for _, test := range tests {
 		debug.SetMemoryLimit(before)
-		limitMemory(Config{Store: test.store}.WithDefaults(), []string{"PATH=/bin", test.env})
+		cfg := Config{Store: test.store, Compaction: CompactionConfig{MemoryBytes: test.compaction}}
+		limitMemory(cfg.WithDefaults(), []string{"PATH=/bin", test.env})
 		if got := debug.SetMemoryLimit(-1); got != test.want {
 			t.Errorf("%s: the limit is %d, want %d", test.name, got, test.want)
 		}

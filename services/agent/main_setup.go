@@ -37,8 +37,8 @@ func logSettings(log *slog.Logger, flags *pflag.FlagSet) {
 	log.Info("starting", attrs...)
 }
 
-// beside is what an agent takes beside its buffers and its cache: gRPC's
-// windows, indexes, what is remembered of producers, stacks.
+// beside is what an agent takes beside its buffers, its cache and compaction:
+// gRPC's windows, indexes, what is remembered of producers, stacks.
 const beside = 128 << 20
 
 // limitMemory has garbage collected before the process takes much more than
@@ -52,7 +52,8 @@ func limitMemory(cfg Config, environ []string) {
 	})
 	unbounded := cfg.Store.Kind == StoreMemory && cfg.Store.MemoryKeepBytes == 0
 	if !set && !unbounded {
-		debug.SetMemoryLimit(cfg.Buffers.Bytes + cfg.Buffers.CacheBytes + cfg.Store.MemoryKeepBytes + beside)
+		held := cfg.Buffers.Bytes + cfg.Buffers.CacheBytes + cfg.Compaction.MemoryBytes
+		debug.SetMemoryLimit(held + cfg.Store.MemoryKeepBytes + beside)
 	}
 }
 

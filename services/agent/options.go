@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 
 	"google.golang.org/grpc"
-	grpccredentials "google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/streamhouse/streamhouse/proto/wire"
@@ -119,11 +118,10 @@ func (a *Agent) dialPeers(o options) (*peer.Client, error) {
 	}
 	creds := insecure.NewCredentials()
 	if a.cfg.TLS.enabled() {
-		config, err := credentials.Client(credentials.Source(a.cfg.TLS), a.log)
-		if err != nil {
+		var err error
+		if creds, err = credentials.Client(credentials.Source(a.cfg.TLS), a.log); err != nil {
 			return nil, err
 		}
-		creds = grpccredentials.NewTLS(config)
 	}
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),

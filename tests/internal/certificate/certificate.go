@@ -73,6 +73,18 @@ func (a *Authority) Server() Pair {
 	})
 }
 
+// Named issues a certificate for agents that have a name and no address, with
+// the authority's own after it. It is for their calls to each other as well.
+func (a *Authority) Named(name string) Pair {
+	a.t.Helper()
+	pair := a.issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "agents"}, DNSNames: []string{name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+	pair.Cert = append(pair.Cert, a.PEM()...)
+	return pair
+}
+
 // Client issues a certificate for a client.
 func (a *Authority) Client() Pair {
 	a.t.Helper()

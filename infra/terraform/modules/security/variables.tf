@@ -20,6 +20,12 @@ variable "port" {
     condition     = var.port >= 1024 && var.port <= 65535 && floor(var.port) == var.port
     error_message = "Use a port from 1024 to 65535: the agent does not run as root."
   }
+
+  validation {
+    # STREAMHOUSE_HTTP_LISTEN of the image.
+    condition     = var.port != 9464
+    error_message = "Use another port than 9464: the agent's health checks and metrics are there."
+  }
 }
 
 variable "client_security_group_ids" {
@@ -86,4 +92,14 @@ variable "tls_kms_key_arn" {
   description = "KMS key of that secret, where it is not AWS's own."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.tls_kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.tls_kms_key_arn))
+    error_message = "Give the ARN of a key, as arn:aws:kms:eu-central-1:123456789012:key/1234abcd-…: a permission to decrypt names the key and no alias."
+  }
+
+  validation {
+    condition     = var.tls_kms_key_arn == null || var.tls_secret_arn != null
+    error_message = "Give tls_secret_arn as well, or leave tls_kms_key_arn out: it is the key of that secret."
+  }
 }

@@ -102,6 +102,11 @@ variable "vpc" {
     condition     = var.vpc == null || can(regex("^vpc-[0-9a-f]+$", var.vpc.id))
     error_message = "Give the id of a VPC, as vpc-0123456789abcdef0, together with its subnet_ids; or leave vpc out to have one made."
   }
+
+  validation {
+    condition     = var.vpc == null || try(alltrue([for id in var.vpc.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))]), false)
+    error_message = "Give the ids of private subnets of that VPC as its subnet_ids, as subnet-0123456789abcdef0."
+  }
 }
 
 variable "vpc_cidr" {

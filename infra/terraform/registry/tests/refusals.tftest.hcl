@@ -18,3 +18,11 @@ run "too_few_images" {
   }
   expect_failures = [var.keep_images]
 }
+
+run "a_zone_for_a_region" {
+  command = plan
+  variables {
+    region = "eu-central-1a"
+  }
+  expect_failures = [var.region]
+}

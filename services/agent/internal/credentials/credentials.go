@@ -42,24 +42,6 @@ func Server(source Source, log *slog.Logger) (*tls.Config, error) {
 	}, nil
 }
 
-// Client returns the settings for calls from one server to another like it. It
-// shows the same certificate, and trusts the authorities of clients, or those of
-// the system where there are none. The certificate is reloaded as by Server, the
-// authorities are not.
-func Client(source Source, log *slog.Logger) (*tls.Config, error) {
-	r, _, err := newReloader(source, log)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		RootCAs:    r.current().ClientCAs,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return &r.current().Certificates[0], nil
-		},
-	}, nil
-}
-
 func newReloader(source Source, log *slog.Logger) (*reloader, *x509.Certificate, error) {
 	r := &reloader{source: source, log: log}
 	r.mu.state = stat(source)

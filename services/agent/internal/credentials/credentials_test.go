@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -20,10 +21,21 @@ import (
 // learns only afterwards that it was refused.
 func handshake(t *testing.T, server, client *tls.Config) (string, error) {
 	t.Helper()
+	near, end := dial(t, server)
+	defer end()
+	conn := tls.Client(near, client)
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		return "", err
+	}
+	return conn.ConnectionState().PeerCertificates[0].Subject.CommonName, nil
+}
+
+// dial connects to a server for one handshake, until end is called.
+func dial(t *testing.T, server *tls.Config) (near net.Conn, end func()) {
+	t.Helper()
 	// Buffered, unlike net.Pipe: in TLS both sides may write at the same time.
 	listener := bufconn.Listen(1 << 16)
 	var wg sync.WaitGroup
-	defer wg.Wait()
 	wg.Go(func() {
 		far, err := listener.Accept()
 		if err != nil {
@@ -38,12 +50,10 @@ func handshake(t *testing.T, server, client *tls.Config) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer near.Close()
-	conn := tls.Client(near, client)
-	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
-		return "", err
+	return near, func() {
+		_ = near.Close() // the server may have closed it
+		wg.Wait()
 	}
-	return conn.ConnectionState().PeerCertificates[0].Subject.CommonName, nil
 }
 
 func newServer(t *testing.T, source Source, logs *bytes.Buffer) *tls.Config {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,18 +39,38 @@ func newAuthority(t *testing.T, name string) *authority {
 
 func (a *authority) issue(name string) pair {
 	a.t.Helper()
-	key := newKey(a.t)
-	template := template(name)
+	template := leaf(name)
 	template.DNSNames = []string{name}
-	template.KeyUsage = x509.KeyUsageDigitalSignature
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	cert, _ := sign(a.t, template, a.cert, key, a.key)
+	return newPair(a.t, template, a)
+}
+
+// issueAddress issues a certificate for 127.0.0.1 and no name.
+func (a *authority) issueAddress() pair {
+	a.t.Helper()
+	template := leaf("address")
+	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	return newPair(a.t, template, a)
+}
+
+// newPair makes a certificate that the authority signs, or with nil the
+// certificate itself.
+func newPair(t *testing.T, template *x509.Certificate, by *authority) pair {
+	t.Helper()
+	key := newKey(t)
+	parent, signer := template, key
+	if by != nil {
+		parent, signer = by.cert, by.key
+	}
+	cert, _ := sign(t, template, parent, key, signer)
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return pair{cert: cert, key: string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))}
 }
+
+// with is the pair with more certificates after its own.
+func (p pair) with(chain string) pair { return pair{cert: p.cert + chain, key: p.key} }
 
 func (a *authority) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
@@ -73,6 +94,13 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 		t.Fatal(err)
 	}
 	return key
+}
+
+func leaf(name string) *x509.Certificate {
+	template := template(name)
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	return template
 }
 
 func template(name string) *x509.Certificate {

@@ -31,9 +31,12 @@ func load(source Source) (*tls.Config, *x509.Certificate, error) {
 	}
 	if source.ClientCAFile != "" || source.ClientCAPEM != "" {
 		config.ClientAuth = tls.RequireAndVerifyClientCert
-		config.ClientCAs, err = clientCAs(source)
+		if config.ClientCAs, err = clientCAs(source); err != nil {
+			return nil, nil, err
+		}
 	}
-	return config, pair.Leaf, err
+	expectOwn(config, pair)
+	return config, pair.Leaf, nil
 }
 
 func clientCAs(source Source) (*x509.CertPool, error) {

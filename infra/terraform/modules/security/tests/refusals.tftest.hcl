@@ -19,6 +19,14 @@ run "a_port_for_root" {
   expect_failures = [var.port]
 }
 
+run "the_port_of_the_health_checks" {
+  command = plan
+  variables {
+    port = 9464
+  }
+  expect_failures = [var.port]
+}
+
 run "an_address_for_a_group" {
   command = plan
   variables {
@@ -33,4 +41,21 @@ run "the_name_of_a_secret" {
     tls_secret_arn = "streamhouse-tls"
   }
   expect_failures = [var.tls_secret_arn]
+}
+
+run "an_alias_of_a_key" {
+  command = plan
+  variables {
+    tls_secret_arn  = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:tls-AbCdEf"
+    tls_kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:alias/streamhouse"
+  }
+  expect_failures = [var.tls_kms_key_arn]
+}
+
+run "a_key_without_a_secret" {
+  command = plan
+  variables {
+    tls_kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  }
+  expect_failures = [var.tls_kms_key_arn]
 }

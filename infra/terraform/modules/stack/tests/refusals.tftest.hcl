@@ -14,3 +14,11 @@ run "the_name_of_a_vpc" {
   }
   expect_failures = [var.vpc]
 }
+
+run "the_names_of_subnets" {
+  command = plan
+  variables {
+    vpc = { id = "vpc-0123456789abcdef0", subnet_ids = ["subnet-0a", "private-b"] }
+  }
+  expect_failures = [var.vpc]
+}
