@@ -76,10 +76,14 @@ func (h *Host) seal(ctx context.Context, d members.Dead) error {
 
 // myTurn picks those of the dead that this session challenges now. All agents
 // agree on an order of challengers, so that not all storm the store; each waits
-// a tick longer than the one before it, and sees that it is done.
+// a tick longer than the one before it, and sees that it is done. Whoever has
+// missed heartbeats of its own since it judged, or stood still, looks again first.
 func (h *Host) myTurn(p *plan) (dead []members.Dead, next time.Time) {
 	next = p.view.Next
 	now := time.Now()
+	if _, steady := h.Session.Steady(now); !steady && !mutation.Off(mutation.R8) {
+		return nil, next
+	}
 	for _, d := range p.view.Dead {
 		order := assign.Order(d.ID, p.members)
 		place := max(0, slices.Index(order, h.Session.ID))

@@ -11,6 +11,7 @@ import (
 	"github.com/streamhouse/streamhouse/proto/reason"
 	"github.com/streamhouse/streamhouse/services/agent/internal/faults"
 	"github.com/streamhouse/streamhouse/services/agent/internal/flush"
+	"github.com/streamhouse/streamhouse/services/agent/internal/members"
 	"github.com/streamhouse/streamhouse/services/agent/internal/meta"
 )
 
@@ -185,6 +186,31 @@ func TestHeartbeatsRefused(t *testing.T) {
 			}
 		}
 		c.balanced(time.Minute)
+	})
+}
+
+// Whoever stood still, or could not reach the store, after it had judged another
+// one dead does not act on that: much may have happened since (R8).
+func TestOldJudgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		defer c.stopAll()
+		n := c.start(faults.Plan{Rules: []faults.Rule{{Op: faults.RowSwap, First: 20, Every: 1, Kind: faults.ErrBefore}}})
+		c.balanced(time.Minute)
+		judged := n.planned()
+		judged = &plan{members: judged.members, view: &members.View{Dead: []members.Dead{
+			{Session: &meta.Session{ID: "dead"}, Since: time.Now().Add(-clusterLease)},
+		}}}
+		if dead, _ := n.myTurn(judged); len(dead) != 1 {
+			t.Errorf("%d sessions are to be sealed, want 1", len(dead))
+		}
+		for n.network.Injected() == 0 {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(3 * clusterHeartbeat)
+		if dead, _ := n.myTurn(judged); len(dead) != 0 {
+			t.Errorf("%d sessions are to be sealed by one whose own heartbeats do not arrive", len(dead))
+		}
 	})
 }
 
