@@ -135,7 +135,7 @@ func (h *Host) handOverAll(ctx context.Context, p *plan, tenures []*flush.Tenure
 }
 
 // tellOthers finds somebody for what is free. Without success the agents that
-// are left find it by themselves.
+// are left find it by themselves, and so they do with what is newer than the plan.
 func (h *Host) tellOthers(ctx context.Context, ids []flush.ID, unreachable []string) {
 	for len(ids) > 0 && ctx.Err() == nil {
 		p := h.withoutSelf(unreachable...)
@@ -144,7 +144,9 @@ func (h *Host) tellOthers(ctx context.Context, ids []flush.ID, unreachable []str
 		}
 		byOwner := map[string][]flush.ID{}
 		for _, id := range ids {
-			byOwner[p.owners[id]] = append(byOwner[p.owners[id]], id)
+			if to := p.owners[id]; to != "" {
+				byOwner[to] = append(byOwner[to], id)
+			}
 		}
 		ids = nil
 		for to, some := range byOwner {

@@ -214,6 +214,36 @@ func TestOldJudgement(t *testing.T) {
 	})
 }
 
+// looked counts how often somebody asks whether it goes on, and ends that.
+type looked struct {
+	context.Context
+	times int
+}
+
+func (l *looked) Err() error {
+	if l.times++; l.times > 100 {
+		return context.Canceled
+	}
+	return l.Context.Err()
+}
+
+// An agent that leaves looks for an owner of each partition among those that are
+// left, and gives up where its plan knows of none: the topic came later.
+func TestLeavesWhatNobodyPlanned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		defer c.stopAll()
+		leaves := c.start(seeded(1))
+		c.start(seeded(2))
+		c.balanced(time.Minute)
+		ctx := &looked{Context: t.Context()}
+		leaves.tellOthers(ctx, []flush.ID{{Topic: c.topic.ID + 1}}, nil)
+		if ctx.times > 5 {
+			t.Errorf("it looked %d times", ctx.times)
+		}
+	})
+}
+
 // One agent is cut off from the store and from the others: its partitions are
 // served elsewhere, and when it is back it finds itself sealed (R7).
 func TestCutOff(t *testing.T) {
