@@ -22,7 +22,7 @@ import (
 func (h *Host) challenge(ctx context.Context, p *plan, missing bool) (sealed map[string]bool, next time.Time, err error) {
 	var dead []members.Dead
 	if h.deps.Exclusive {
-		if !missing {
+		if !missing && h.isSettled() {
 			return map[string]bool{}, time.Time{}, nil
 		}
 		if sealed, dead, err = h.allOthers(ctx); err != nil {

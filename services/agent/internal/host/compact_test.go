@@ -238,6 +238,30 @@ func (w *world) damage(partition uint32) {
 	w.t.Fatal("there is nothing to damage")
 }
 
+// A session that died is finished, and what it left removed, where no topic is left
+// whose partitions could be missed.
+func TestDeadWithoutTopics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		r := w.start()
+		mustProduce(t, r, w, encode(7, 0, 3), 0)
+		if _, err := w.catalog.Delete(t.Context(), w.topic.Name, nil); err != nil {
+			t.Fatal(err)
+		}
+		r.crash()
+		w.cleanup = always
+		next := w.run()
+		defer next.crash()
+		time.Sleep(20 * always.Interval)
+		for info, err := range w.objects.List(t.Context(), "") {
+			t.Errorf("there is still %s, or %v", info.Key, err)
+		}
+		if err := w.rows.Get(t.Context(), &meta.Session{ID: r.Session.ID}); !errors.Is(err, meta.ErrNotFound) {
+			t.Errorf("the session's row: %v", err)
+		}
+	})
+}
+
 // What an idle session wrote of producers' states, and no row came to name, is
 // removed: there need not be another flush.
 func TestUnnamedStatesOfAnIdleSession(t *testing.T) {

@@ -65,6 +65,16 @@ var errKilled = errors.New("killed")
 
 func (w *world) start() *running {
 	w.t.Helper()
+	r := w.run()
+	if err := r.Await(w.t.Context(), w.topic); err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// run starts a host that need not own anything.
+func (w *world) run() *running {
+	w.t.Helper()
 	h, err := Start(w.t.Context(), Options{
 		Session:    session.Options{Agent: "a", Heartbeat: time.Second, Lease: 5 * time.Second},
 		Flush:      w.flush,
@@ -81,9 +91,6 @@ func (w *world) start() *running {
 	ctx, kill := context.WithCancelCause(context.WithoutCancel(w.t.Context()))
 	r := &running{Host: h, kill: kill, ended: make(chan error, 1)}
 	go func() { r.ended <- h.Run(ctx) }()
-	if err := h.Await(w.t.Context(), w.topic); err != nil {
-		w.t.Fatal(err)
-	}
 	return r
 }
 

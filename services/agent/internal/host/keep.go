@@ -95,10 +95,17 @@ func (h *Host) untilNext(due time.Time) time.Duration {
 func (h *Host) Settled() <-chan struct{} { return h.settled }
 
 func (h *Host) settle() {
+	if !h.isSettled() {
+		close(h.settled)
+	}
+}
+
+func (h *Host) isSettled() bool {
 	select {
 	case <-h.settled:
+		return true
 	default:
-		close(h.settled)
+		return false
 	}
 }
 
