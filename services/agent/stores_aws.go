@@ -74,9 +74,40 @@ func dialAWS(ctx context.Context, cfg AWSConfig, counts *stats.Stats, log *slog.
 	return objects, rows, nil
 }
 
-// checkAWS tells everything that is wrong at once: who has to mend it would
-// rather not start again for each.
+// An agent that starts on a bad network checks its stores again, after a pause, when
+// some of its requests had no answer although they were tried again each.
+const (
+	checkTries = 3
+	checkPause = time.Second
+)
+
+// checkAWS finds out whether the stores can be used.
 func checkAWS(ctx context.Context, objects *s3.Store, rows *dynamo.Store) error {
+	for try := 1; ; try++ {
+		err := checkAWSOnce(ctx, objects, rows)
+		if err == nil || try == checkTries || refused(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(checkPause):
+		}
+	}
+}
+
+// refused says that AWS answered, and would answer the same again.
+func refused(err error) bool {
+	var answer interface {
+		error
+		HTTPStatusCode() int
+	}
+	return errors.As(err, &answer) && answer.HTTPStatusCode()/100 == 4
+}
+
+// checkAWSOnce tells everything that is wrong at once: who has to mend it would
+// rather not start again for each.
+func checkAWSOnce(ctx context.Context, objects *s3.Store, rows *dynamo.Store) error {
 	checked := make(chan error, 1)
 	go func() { checked <- rows.Check(ctx) }() // waited for below
 	err := objects.Check(ctx)

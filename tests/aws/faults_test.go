@@ -60,6 +60,23 @@ func wire() map[string][]process.Rule {
 	}
 }
 
+// An agent starts although nothing that it writes arrives at first, for longer than
+// one call tries again.
+func TestStartOnBadWire(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(envEndpoint) != "" {
+		t.Skip("only the stand-in makes faults; this test runs against it in 'task test'")
+	}
+	s := process.StartStandin(t)
+	cfg := newStore(t, s.Endpoint)
+	s.SetFaults(t, process.Rule{Operation: "PUT", Times: 5, Kind: "lose"})
+	a := process.NewAgent(t, "", flags(cfg, "first")...)
+	a.Start()
+	if fired := s.Faults(t); fired != 5 {
+		t.Errorf("%d requests were lost, want 5", fired)
+	}
+}
+
 // TestWireFaults tells the story of TestAgents while every so many requests or
 // answers go wrong on the wire, between the SDK and the server: what was
 // acknowledged is there exactly once, and nothing that was sent fails.

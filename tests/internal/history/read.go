@@ -2,10 +2,13 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/streamhouse/streamhouse/proto/batch"
+	"github.com/streamhouse/streamhouse/proto/reason"
 	streamhousev1 "github.com/streamhouse/streamhouse/proto/streamhouse/v1"
 )
 
@@ -30,7 +33,7 @@ func ReadPartition(ctx context.Context, consumer streamhousev1.ConsumerServiceCl
 	var entries []Entry
 	var d batch.Decoder
 	for end := uint64(0); ; {
-		page, err := consumer.Fetch(ctx, &streamhousev1.FetchRequest{Topic: topic, Partition: partition, Offset: next, MaxBytes: 4 << 20})
+		page, err := fetch(ctx, consumer, &streamhousev1.FetchRequest{Topic: topic, Partition: partition, Offset: next, MaxBytes: 4 << 20})
 		if err != nil {
 			return nil, fmt.Errorf("fetch from offset %d: %w", next, err)
 		}
@@ -47,6 +50,18 @@ func ReadPartition(ctx context.Context, consumer streamhousev1.ConsumerServiceCl
 			}
 			next = entries[len(entries)-1].Offset + 1
 		}
+	}
+}
+
+// fetch asks again, as any reader does, while the agent cannot read from its store.
+func fetch(ctx context.Context, consumer streamhousev1.ConsumerServiceClient, req *streamhousev1.FetchRequest) (*streamhousev1.FetchResponse, error) {
+	const tries, pause = 5, 200 * time.Millisecond
+	for try := 1; ; try++ {
+		page, err := consumer.Fetch(ctx, req)
+		if err == nil || try == tries || !errors.Is(reason.From(err), reason.StorageUnavailable) {
+			return page, err
+		}
+		time.Sleep(pause)
 	}
 }
 
