@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -43,6 +44,7 @@ func TestCluster(t *testing.T) {
 	balanced(t, agents[0], 3, partitions)
 	l.more(t, 1000)
 	described(t, agents[1], partitions)
+	consumed(t, agents[1], "shared", l.history.Counts().Acked)
 
 	for _, a := range agents[1:] { // at last, the first one has all to read from
 		began := time.Now()
@@ -82,6 +84,18 @@ func described(t *testing.T, a *process.Agent, partitions uint64) {
 	}
 	if len(found.Agents) != 3 || owned != partitions {
 		t.Errorf("cluster describe shows %d agents that own %d partitions: %s", len(found.Agents), owned, out)
+	}
+}
+
+// consumed requires that the command line tool, of an agent that owns a part of a
+// topic, reads all of it, by offsets and by time.
+func consumed(t *testing.T, a *process.Agent, topic string, acked int) {
+	t.Helper()
+	for _, from := range [][]string{nil, {"--since", "1h"}} {
+		out := a.Succeed(append([]string{"consume", topic, "--format", "%o\\n"}, from...)...)
+		if got := strings.Count(out, "\n"); got < acked {
+			t.Errorf("consume %v prints %d records, and %d were acknowledged", from, got, acked)
+		}
 	}
 }
 

@@ -91,7 +91,9 @@ func (o *consumeOptions) run(cmd *cobra.Command, topic string) error {
 		return err
 	}
 	defer c.conn.Close()
-	found, spans, err := o.spans(cmd, c, topic)
+	owners := newOwners(o.connection, c)
+	defer owners.close()
+	found, spans, err := o.spans(cmd, owners, topic)
 	if err != nil {
 		return err
 	}
@@ -99,7 +101,7 @@ func (o *consumeOptions) run(cmd *cobra.Command, topic string) error {
 	if o.follow {
 		workers = len(spans)
 	}
-	r := reader.Reader{Client: c.reads, Topic: topic, TopicID: new(found.GetId()), MaxBytes: fetchBytes(min(workers, len(spans))), Patience: o.timeout}
+	r := reader.Reader{Client: owners, Topic: topic, TopicID: new(found.GetId()), MaxBytes: fetchBytes(min(workers, len(spans))), Patience: o.timeout}
 	out := printer.New(cmd.OutOrStdout(), format, o.count)
 	err = r.ReadAll(cmd.Context(), spans, workers, func(reader.Range) reader.Visitor { return out.Visitor() })
 	return o.ending(cmd.Context(), err, out.Close())
@@ -143,14 +145,14 @@ func (o *consumeOptions) formatter() (printer.Format, error) {
 
 // spans asks for the topic and its partitions, and resolves in each of them where
 // to begin.
-func (o *consumeOptions) spans(cmd *cobra.Command, c *client, name string) (*streamhousev1.Topic, []reader.Range, error) {
+func (o *consumeOptions) spans(cmd *cobra.Command, owners *owners, name string) (*streamhousev1.Topic, []reader.Range, error) {
 	ms, timed, err := o.moment.at(cmd, time.Now())
 	if err != nil {
 		return nil, nil, err
 	}
 	ctx, cancel := o.limit(cmd.Context())
 	defer cancel()
-	found, err := c.topics.DescribeTopic(ctx, &streamhousev1.DescribeTopicRequest{Name: name})
+	found, err := owners.first.topics.DescribeTopic(ctx, &streamhousev1.DescribeTopicRequest{Name: name})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,9 +169,9 @@ func (o *consumeOptions) spans(cmd *cobra.Command, c *client, name string) (*str
 		}
 		span, err := reader.Range{}, error(nil)
 		if timed {
-			span, err = o.spanFrom(ctx, c, topic, p.GetPartition(), ms)
+			span, err = o.spanFrom(ctx, owners, topic, p.GetPartition(), ms)
 		} else {
-			span, err = o.span(ctx, cmd, c, topic, p)
+			span, err = o.span(ctx, cmd, owners, topic, p)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -181,10 +183,10 @@ func (o *consumeOptions) spans(cmd *cobra.Command, c *client, name string) (*str
 	return topic, spans, nil
 }
 
-func (o *consumeOptions) span(ctx context.Context, cmd *cobra.Command, c *client, topic *streamhousev1.Topic, p *streamhousev1.Partition) (reader.Range, error) {
+func (o *consumeOptions) span(ctx context.Context, cmd *cobra.Command, owners *owners, topic *streamhousev1.Topic, p *streamhousev1.Partition) (reader.Range, error) {
 	start, end := p.GetStartOffset(), p.GetEndOffset()
 	if p.EndOffset == nil {
-		answer, err := c.reads.Fetch(ctx, &streamhousev1.FetchRequest{
+		answer, err := owners.Fetch(ctx, &streamhousev1.FetchRequest{
 			Topic: topic.GetName(), Partition: p.GetPartition(), Offset: start, MaxBytes: 1, TopicId: new(topic.GetId()),
 		})
 		if err != nil {

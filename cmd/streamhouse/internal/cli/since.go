@@ -70,8 +70,8 @@ func ceilMillis(at time.Time) int64 {
 }
 
 // spanFrom asks where in a partition a time begins.
-func (o *consumeOptions) spanFrom(ctx context.Context, c *client, topic *streamhousev1.Topic, partition uint32, ms int64) (reader.Range, error) {
-	answer, err := c.reads.FindOffset(ctx, &streamhousev1.FindOffsetRequest{
+func (o *consumeOptions) spanFrom(ctx context.Context, owners *owners, topic *streamhousev1.Topic, partition uint32, ms int64) (reader.Range, error) {
+	answer, err := owners.FindOffset(ctx, &streamhousev1.FindOffsetRequest{
 		Topic: topic.GetName(), Partition: partition, TimestampMs: ms, TopicId: new(topic.GetId()),
 	})
 	if err != nil {

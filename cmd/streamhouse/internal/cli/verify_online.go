@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/streamhouse/streamhouse/cmd/streamhouse/internal/progress"
@@ -38,7 +37,7 @@ func (v *verification) readAgents(cmd *cobra.Command) error {
 		return err
 	}
 	defer c.conn.Close()
-	owners := &owners{connection: *v.connection, byAddress: map[string]*client{v.server: c}, first: c}
+	owners := newOwners(v.connection, c)
 	defer owners.close()
 	ctx, cancel := v.limit(cmd.Context())
 	topics, err := v.topicsToRead(ctx, c)
@@ -218,68 +217,6 @@ func faultOf(err error, topic string) error {
 		return err
 	}
 	return &agent.FaultError{Topic: topic, What: err.Error()}
-}
-
-// owners sends each fetch to the agent that owns the partition.
-type owners struct {
-	connection connection
-	first      *client
-
-	mu        sync.Mutex
-	byAddress map[string]*client
-	last      sync.Map // of "topic/partition": the client that answered last
-}
-
-// Fetch implements reader.Client. Of a refusal that names the owner, the owner
-// is asked.
-func (o *owners) Fetch(ctx context.Context, req *streamhousev1.FetchRequest, opts ...grpc.CallOption) (*streamhousev1.FetchResponse, error) {
-	key := fmt.Sprintf("%s/%d", req.GetTopic(), req.GetPartition())
-	c := o.first
-	if known, ok := o.last.Load(key); ok {
-		c = known.(*client) //nolint:forcetypeassert // only clients are stored
-	}
-	answer, err := c.reads.Fetch(ctx, req, opts...)
-	if err == nil {
-		return answer, nil
-	}
-	refusal := reason.From(err)
-	if refusal.Reason != reason.NotOwner && refusal.Code != codes.Unavailable {
-		return nil, err
-	}
-	o.last.Delete(key)
-	address := refusal.Metadata[reason.MetaOwner]
-	if address == "" {
-		return nil, err
-	}
-	if c, err = o.client(address); err != nil {
-		return nil, err
-	}
-	o.last.Store(key, c)
-	return c.reads.Fetch(ctx, req, opts...)
-}
-
-func (o *owners) client(address string) (*client, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if c := o.byAddress[address]; c != nil {
-		return c, nil
-	}
-	there := o.connection
-	there.server = address
-	c, err := there.open()
-	if err == nil {
-		o.byAddress[address] = c
-	}
-	return c, err
-}
-
-// close hangs up on all but the first, which is its opener's.
-func (o *owners) close() {
-	for _, c := range o.byAddress {
-		if c != o.first {
-			_ = c.conn.Close() // nothing was sent
-		}
-	}
 }
 
 func listTopics(ctx context.Context, c *client) (names []string, err error) {
