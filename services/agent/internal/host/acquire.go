@@ -234,8 +234,11 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 		}
 		return &damage{id: id, err: p.Err}
 	}
+	if h.Pipeline.Tenure(id) != nil {
+		return nil // it was handed over since it was found missing
+	}
 	if row.Owner == h.Session.ID && !h.doubted(id) {
-		return fmt.Errorf("partition %d of topic %d, epoch %d: %w", row.Partition, row.Topic, row.Epoch, errAstray)
+		return h.astray(ctx, &row)
 	}
 	if row.Owner != h.Session.ID {
 		if row.Owner != "" && p.End > max(row.Start, row.Checkpoint.End) {
@@ -264,6 +267,18 @@ func (h *Host) acquire(ctx context.Context, p *recovery.Partition) error {
 	delete(h.doubts, id)
 	h.mu.Unlock()
 	return h.Pipeline.Own(flush.NewTenure(id, row.Epoch, p.End, row.FirstSeq, log, p.State))
+}
+
+// astray says what a row means that names this session, which has no tenure of it.
+func (h *Host) astray(ctx context.Context, row *meta.Partition) error {
+	_, err := h.deps.Catalog.ByID(ctx, row.Topic)
+	switch {
+	case errors.Is(err, reason.UnknownTopic):
+		return nil // it was deleted since it was found missing
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("partition %d of topic %d, epoch %d: %w", row.Partition, row.Topic, row.Epoch, errAstray)
 }
 
 // errAstray ends a session whose own partition it has no tenure of, though it is

@@ -106,3 +106,43 @@ func TestAstray(t *testing.T) {
 		mustProduce(t, next, w, encode(7, 1, 3), 3)
 	})
 }
+
+// The topic of a partition may be deleted after it was found missing, and its tenure
+// ended: nor is that a reason.
+func TestDeletedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		r := w.start()
+		defer r.crash()
+		id := flush.ID{Topic: w.topic.ID}
+		if _, err := w.catalog.Delete(t.Context(), w.topic.Name, nil); err != nil {
+			t.Fatal(err)
+		}
+		r.Drop(r.Pipeline.Tenure(id))
+		if err := r.acquireMissing(t.Context(), []flush.ID{id}, map[string]bool{}); err != nil {
+			t.Error(err)
+		}
+		if r.Pipeline.Tenure(id) != nil || len(r.ended) > 0 {
+			t.Error("it has a tenure again, or the session has ended")
+		}
+	})
+}
+
+// What was handed over to a session after it had found it missing is acquired
+// already: that is no reason to end.
+func TestAcquiredMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		defer c.stopAll()
+		n := c.start(seeded(1))
+		c.balanced(time.Minute)
+		id := flush.ID{Topic: c.topic.ID}
+		tenure := n.Pipeline.Tenure(id)
+		if err := n.acquireMissing(t.Context(), []flush.ID{id}, map[string]bool{}); err != nil {
+			t.Error(err)
+		}
+		if now := n.Pipeline.Tenure(id); now != tenure {
+			t.Errorf("its tenure is another one: %v", now)
+		}
+	})
+}
