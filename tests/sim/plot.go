@@ -47,7 +47,7 @@ func newPlot(seed uint64) *plot {
 	p := &plot{
 		seed: seed, agents: 2 + d.IntN(4), partitions: 3 + uint32(d.IntN(6)), clients: 1 + d.IntN(3),
 		every: d.between(100*time.Millisecond, time.Second), readEvery: d.between(200*time.Millisecond, 2*time.Second),
-		length: d.evenly(10*time.Second, 30*time.Second), drainAll: d.chance(50),
+		length: d.evenly(7*time.Second, 21*time.Second), drainAll: d.chance(50),
 		ack: pick(d, 4*time.Second, 15*time.Second, 30*time.Second),
 		store: storeFaults{
 			latency: d.between(time.Millisecond, 50*time.Millisecond), percent: pick(d, 0, 0, 0.5, 3),
