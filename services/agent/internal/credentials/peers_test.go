@@ -78,6 +78,7 @@ func TestPeersByName(t *testing.T) {
 		{"its own besides that of clients", agents, agents.with(ca.pem), other.pem, ""},
 		{"that of clients besides its own", agents, other.issue("agents").with(other.pem), ca.pem, ""},
 		{"signed by itself", self, self, "", ""},
+		{"names of their own, and the address", ca.issueAddress(), ca.issue("another").with(ca.pem), "", ""},
 		{"an address and no name", ca.issueAddress(), ca.issueAddress().with(ca.pem), "", ""},
 		{"no authority", agents, agents, "", "unknown authority"},
 		{"another authority", other.issue("agents"), agents.with(ca.pem), "", "unknown authority"},
