@@ -80,7 +80,7 @@ func TestClean(t *testing.T) {
 // states and seals; all of the log is there.
 func TestCleanAfterCompaction(t *testing.T) {
 	dir := t.TempDir()
-	want := ""
+	var want strings.Builder
 	for run := range 3 {
 		a := startCompacting(t, dir)
 		s := &shell{t: t, server: a.Addr}
@@ -89,7 +89,7 @@ func TestCleanAfterCompaction(t *testing.T) {
 		}
 		for n := range 5 {
 			line := fmt.Sprintf("%d/%d\n", run, n)
-			want += line
+			want.WriteString(line)
 			s.run(line, "produce", "orders")
 		}
 		waitForMerge(t, dir, run+1)
@@ -118,8 +118,8 @@ func TestCleanAfterCompaction(t *testing.T) {
 	}
 	verified()
 	a := startCompacting(t, dir)
-	if got := (&shell{t: t, server: a.Addr}).run("", "consume", "orders"); got != want {
-		t.Errorf("consumed %q, want %q", got, want)
+	if got := (&shell{t: t, server: a.Addr}).run("", "consume", "orders"); got != want.String() {
+		t.Errorf("consumed %q, want %q", got, want.String())
 	}
 	if err := a.Stop(); err != nil {
 		t.Fatal(err)
