@@ -183,8 +183,8 @@ type CompactionConfig struct {
 	Age time.Duration
 	// MemoryBytes bounds the objects that are gathered at a time; default 128 MiB.
 	MemoryBytes int64
-	// BytesPerSecond bounds what is read, unless records wait for twice Age;
-	// default 64 MiB.
+	// BytesPerSecond bounds what is read, unless records wait for twice Age, or 32
+	// times Bytes do; default 64 MiB.
 	BytesPerSecond int64
 }
 
